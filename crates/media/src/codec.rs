@@ -1,0 +1,65 @@
+use std::fmt;
+
+/// What a track carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Sound.
+    Audio,
+    /// Moving pictures.
+    Video,
+}
+
+/// A coded representation. New ones come with their first user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Codec {
+    /// ITU-T H.264. From a publisher: length-prefixed NAL units with an `AVCDecoderConfigurationRecord`
+    /// (ISO/IEC 14496-15); towards a room: Annex B access units.
+    H264,
+    /// VP8 (RFC 6386), raw frames.
+    Vp8,
+    /// AAC raw access units, described by an `AudioSpecificConfig` (ISO/IEC 14496-3).
+    Aac,
+    /// Opus (RFC 6716), one packet of 20 ms each.
+    Opus,
+    /// MPEG-1/2 layer III frames.
+    Mp3,
+}
+
+impl Codec {
+    /// Sound or picture.
+    pub fn kind(self) -> Kind {
+        match self {
+            Codec::H264 | Codec::Vp8 => Kind::Video,
+            Codec::Aac | Codec::Opus | Codec::Mp3 => Kind::Audio,
+        }
+    }
+
+    /// The media type as LiveKit spells it in `InputVideoState.mime_type`, `InputAudioState.mime_type` and `TrackInfo`.
+    pub fn mime_type(self) -> &'static str {
+        match self {
+            Codec::H264 => "video/H264",
+            Codec::Vp8 => "video/VP8",
+            Codec::Aac => "audio/AAC",
+            Codec::Opus => "audio/opus",
+            Codec::Mp3 => "audio/mpeg",
+        }
+    }
+}
+
+impl fmt::Display for Codec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.mime_type())
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Kind::Audio => "audio",
+            Kind::Video => "video",
+        })
+    }
+}

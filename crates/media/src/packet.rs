@@ -1,0 +1,75 @@
+use std::fmt;
+
+use bytes::Bytes;
+
+use crate::{Codec, Kind, MediaTime, Quality};
+
+/// Which elementary stream of a source a packet belongs to. Numbers are given by the intake and mean nothing else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub struct TrackId(pub u8);
+
+/// How the packets of a track are to be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Format {
+    /// The codec.
+    pub codec: Codec,
+    /// The decoder configuration as the container carried it (`avcC`, `AudioSpecificConfig`); empty where the codec has none.
+    pub config: Bytes,
+}
+
+/// One access unit (picture or sound frame) of a source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Packet {
+    /// The stream that it belongs to.
+    pub track: TrackId,
+    /// Sound or picture.
+    pub kind: Kind,
+    /// When to show it.
+    pub pts: MediaTime,
+    /// When to decode it; never after `pts` in a sane stream.
+    pub dts: MediaTime,
+    /// Decoding can start here. Audio: always true.
+    pub keyframe: bool,
+    /// The coded bytes, shared, not copied.
+    pub data: Bytes,
+}
+
+/// What flows from an intake to a pipeline: a track's format, again when it changes, and its packets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unit {
+    /// Holds for the packets of this track that follow.
+    Format(TrackId, Format),
+    /// One access unit.
+    Packet(Packet),
+}
+
+/// What a pipeline makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Output {
+    /// The one sound track.
+    Audio,
+    /// A layer of the one picture track.
+    Video(Quality),
+}
+
+impl fmt::Display for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Output::Audio => f.write_str("audio"),
+            Output::Video(quality) => write!(f, "video {quality}"),
+        }
+    }
+}
+
+/// One encoded frame, ready for a room: an Annex B access unit, a VP8 frame, or an Opus packet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Encoded {
+    /// Where it goes.
+    pub output: Output,
+    /// On the session's one clock, the same for sound and picture.
+    pub pts: MediaTime,
+    /// A receiver can start here. Audio: always true.
+    pub keyframe: bool,
+    /// The coded bytes.
+    pub data: Bytes,
+}
