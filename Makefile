@@ -1,0 +1,58 @@
+# The two commands are `make demo` and `make test`; `make help` lists the rest.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup demo demo-check build test test-rust test-e2e lint fmt perf
+
+# demo and perf: the cargo profile to run. The tests always run the dev profile.
+PROFILE ?= release
+# demo: `test` pushes a test picture with sound, `none` waits for an encoder, anything else is a file to push in a loop.
+SOURCE ?= test
+# test-e2e: more arguments for pytest, such as `PYTEST_ARGS='-k layers -x'`.
+PYTEST_ARGS ?=
+
+ENV := source tools/env.sh;
+PYTHON := .cache/venv/bin/python
+
+help:
+	@echo 'make demo        a room with a live test picture in it, on this machine (SOURCE=file.mp4 | none)'
+	@echo 'make demo-check  the demo once, headless: takes docs/demo.png and looks that nothing stays behind'
+	@echo 'make test        all the tests'
+	@echo 'make lint        formatting and lints, no warning allowed'
+	@echo 'make perf        CPU, memory and latency of a 720p30 session with three layers'
+	@echo 'make setup       installs what is missing (the others call it)'
+
+setup:
+	@tools/setup.sh test
+
+demo:
+	@tools/setup.sh demo
+	@$(ENV) exec $(PYTHON) tools/demo.py --profile $(PROFILE) --source '$(SOURCE)'
+
+demo-check: setup
+	@$(ENV) exec $(PYTHON) tools/demo_check.py --profile $(PROFILE) --screenshot docs/demo.png
+
+build:
+	cargo build --workspace --bins
+
+test: test-rust test-e2e
+
+test-rust: setup
+	$(ENV) cargo test --workspace
+
+test-e2e: setup build
+	$(ENV) exec $(PYTHON) -m pytest tests/e2e $(PYTEST_ARGS)
+
+lint: setup
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	$(PYTHON) -m ruff check tests tools
+	$(PYTHON) -m ruff format --check tests tools
+
+fmt: setup
+	cargo fmt --all
+	$(PYTHON) -m ruff format tests tools
+
+perf: setup
+	cargo build --profile $(if $(filter debug,$(PROFILE)),dev,$(PROFILE)) --workspace --bins
+	$(ENV) exec $(PYTHON) tests/perf/measure.py --profile $(PROFILE)
