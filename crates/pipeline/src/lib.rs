@@ -1,0 +1,24 @@
+//! What the server tells a worker and what it hears back: the plan, the wire, and the handle of the process.
+//!
+//! * [`ladder`]: LiveKit's presets and custom options as [`media::Ladder`]s (pure).
+//! * [`plan`]: which elements with which properties decode a source and encode its layers (pure, golden-tested).
+//! * [`wire`]: the framed messages of the one socket pair.
+//! * [`Handle`]: a worker process, or a pipeline on a thread behind the same socket pair.
+//!
+//! No GStreamer here: the server links this crate. The crate `worker` carries plans out.
+#![forbid(unsafe_code)]
+
+mod element;
+mod encoder;
+pub mod handle;
+pub mod ladder;
+mod launch;
+mod log;
+pub mod plan;
+pub mod wire;
+
+pub use element::{Element, Property};
+pub use handle::{Exit, Handle, Incoming, Receiver, Sender};
+pub use launch::{Error, Launch};
+pub use plan::{Audio, Branch, Picture, Plan};
+pub use wire::{Command, Event, Source, Start};

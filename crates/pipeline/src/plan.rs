@@ -1,0 +1,310 @@
+//! From a ladder to elements, in two pure steps: [`Plan`] says how to decode before the source is known, and
+//! [`Plan::fit`] makes the encode [`Branch`]es once its picture is.
+//!
+//! The whole graph, with queues of ours between its pipelines (each pipeline is a chain without branches but the tee):
+//!
+//! ```text
+//! video  appsrc ► decodebin3 ► deinterlace ► videoflip ► videoconvertscale ► appsink
+//!          └► [rate limit, pause switch, bounded queue of each layer] ► top branch
+//! branch appsrc ► videoconvertscale ► capsfilter ► tee ┬► appsink  (raw, the input of the next smaller branch)
+//!                                                      └► encoder ► capsfilter ► appsink
+//! audio  appsrc ► decodebin3 ► audioconvert ► audioresample ► capsfilter ► opusenc ► appsink
+//! ```
+
+use std::fmt::Write as _;
+
+use media::{Codec, Kind, Ladder, Layer};
+use serde::{Deserialize, Serialize};
+
+use crate::{Element, Property, encoder};
+
+/// What a worker is to make of its source, whatever that turns out to be.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The layers of the picture.
+    pub video: Ladder,
+    /// The one encoding of the sound.
+    pub audio: Audio,
+}
+
+/// How sound is encoded, always as Opus in packets of 20 ms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Audio {
+    /// 1 or 2.
+    pub channels: u8,
+    /// Target, bit/s.
+    pub bitrate_bps: u32,
+    /// Send next to nothing while the source is silent.
+    pub dtx: bool,
+}
+
+impl Audio {
+    /// LiveKit's `OPUS_STEREO_96KBPS`, the default.
+    pub const STEREO_96K: Audio = Audio { channels: 2, bitrate_bps: 96_000, dtx: true };
+    /// LiveKit's `OPUS_MONO_64KBS`.
+    pub const MONO_64K: Audio = Audio { channels: 1, bitrate_bps: 64_000, dtx: true };
+
+    /// LiveKit's `IngressAudioEncodingOptions`: 0 channels mean 2 and more than 2 are mixed down to 2; bitrate 0 means
+    /// that of the preset with as many channels, and others are kept within what Opus can do (RFC 6716 §2.1.1).
+    pub fn custom(channels: u32, bitrate_bps: u32, dtx: bool) -> Audio {
+        let preset = if channels == 1 { Self::MONO_64K } else { Self::STEREO_96K };
+        let bitrate_bps = if bitrate_bps == 0 { preset.bitrate_bps } else { bitrate_bps };
+        Audio { bitrate_bps: bitrate_bps.clamp(6_000, 510_000), dtx, ..preset }
+    }
+}
+
+/// A decoded picture as it leaves the video chain: upright and progressive, not yet square.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Picture {
+    /// Pixels.
+    pub width: u32,
+    /// Pixels.
+    pub height: u32,
+    /// Width of a pixel to its height.
+    pub par: (u32, u32),
+    /// Frames per 1 000 s.
+    pub fps_milli: u32,
+}
+
+impl Picture {
+    /// Width and height in square pixels; the height stays.
+    pub fn square(&self) -> (u32, u32) {
+        let (num, den) = self.par;
+        if num == 0 || den == 0 {
+            return (self.width, self.height);
+        }
+        let wide = (u64::from(self.width) * u64::from(num) + u64::from(den) / 2) / u64::from(den);
+        (u32::try_from(wide).unwrap_or(self.width).max(1), self.height)
+    }
+}
+
+/// One layer, fitted to a source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Branch {
+    /// With its real size.
+    pub layer: Layer,
+    /// Frames per 1 000 s that it is encoded at: written into the caps, because rate control reckons with it.
+    pub fps_milli: u32,
+    /// From raw frames of any larger size to raw frames of this layer.
+    pub scale: Vec<Element>,
+    /// The raw frames go to the next smaller branch as well.
+    pub feeds_smaller: bool,
+    /// From raw frames to the bytes that a room gets.
+    pub encode: Vec<Element>,
+}
+
+impl Plan {
+    /// The chain from a track's packets to raw frames (video) or to Opus (audio).
+    pub fn decode(&self, kind: Kind) -> Vec<Element> {
+        match kind {
+            Kind::Video => video_chain(),
+            Kind::Audio => audio_chain(self.audio),
+        }
+    }
+
+    /// The branches for a picture, smallest first: each layer of the ladder shrunk to fit inside the picture, never
+    /// enlarged, in the picture's shape, with even sides; up to the first that is as large as the picture.
+    /// Empty when nothing here encodes the ladder's codec. `cpus` bounds the encoders' threads.
+    pub fn fit(&self, picture: &Picture, cpus: u32) -> Vec<Branch> {
+        let fps_milli = picture.fps_milli.min(self.video.max_fps_milli).max(1);
+        let picture = Picture { fps_milli, ..*picture };
+        let layers = fit_layers(&self.video.layers, picture.square());
+        let branch = |(at, layer): (usize, &Layer)| {
+            let encode = encoder::elements(self.video.codec, layer, &picture, cpus)?;
+            let feeds_smaller = at > 0;
+            Some(Branch { layer: *layer, fps_milli, scale: scale_chain(layer), feeds_smaller, encode })
+        };
+        layers.iter().enumerate().filter_map(branch).collect()
+    }
+
+    /// The plan as text, for people and for `pipelines/golden/`; with the branches once a picture is known.
+    pub fn text(&self, picture: Option<&Picture>, cpus: u32) -> String {
+        let mut out = String::new();
+        if let Some(picture) = picture {
+            section(&mut out, "video", &self.decode(Kind::Video));
+            decoder_section(&mut out, Kind::Video);
+            for branch in self.fit(picture, cpus).iter().rev() {
+                let Layer { quality, width, height, bitrate_bps } = branch.layer;
+                let fps = f64::from(branch.fps_milli) / 1000.0;
+                let title = format!("layer {quality}: {width}x{height} at {fps} fps, {bitrate_bps} bit/s");
+                section(&mut out, &title, &branch.scale);
+                if branch.feeds_smaller {
+                    out.push_str("  tee ► appsink (raw, to the next smaller layer)\n");
+                }
+                branch.encode.iter().chain(&[sink()]).for_each(|element| out += &element.to_string());
+            }
+        }
+        section(&mut out, "audio", &self.decode(Kind::Audio));
+        decoder_section(&mut out, Kind::Audio);
+        out
+    }
+}
+
+/// What is set on whichever decoder the autoplugger picks, where it has such a property.
+pub fn decoder_properties(kind: Kind) -> Vec<Property> {
+    let decoder = Element::new("decoder").set(
+        "max-errors",
+        -1,
+        "a corrupt picture or sound frame is skipped, not fatal",
+    );
+    match kind {
+        Kind::Audio => decoder,
+        Kind::Video => decoder
+            .set("thread-type", "slice", "frame threads hold back a frame each")
+            .set(
+                "max-threads",
+                1,
+                "real encoders send one slice a picture: more threads cost and gain nothing",
+            )
+            .set(
+                "qos",
+                "false",
+                "late frames are shed before encoding, counted; never silently in the decoder",
+            ),
+    }
+    .properties
+}
+
+/// The sink behind each chain and each encoder.
+pub fn sink() -> Element {
+    Element::new("appsink")
+        .set("sync", "false", "live: what is ready leaves at once")
+        .set("async", "false", "no waiting for a first frame: tracks start when they start")
+        .set("enable-last-sample", "false", "it would keep one raw frame alive for nobody")
+        .set("wait-on-eos", "false", "frames are taken by callback as they come")
+}
+
+/// The source in front of each chain and each branch.
+pub fn source() -> Element {
+    Element::new("appsrc")
+        .set("format", "time", "timestamps are the session's, with one constant offset")
+        .set("is-live", "true", "decoders choose low delay when upstream is live")
+        .set("min-latency", 0, "the source is paced by its publisher; nothing here waits for a clock")
+        .set("max-bytes", 0, "fullness is looked at before each push: that is where drops are counted")
+}
+
+fn video_chain() -> Vec<Element> {
+    vec![
+        source(),
+        Element::new("decodebin3"),
+        Element::new("deinterlace")
+            .set("mode", "auto", "passes progressive pictures through untouched")
+            .set("fields", "top", "one frame for two fields: 50i becomes 25 fps, as its sender counts")
+            .set("method", "linear", "keeps no field back: adds no delay"),
+        Element::new("videoflip").set(
+            "video-direction",
+            "auto",
+            "applies the rotation tag of phone recordings",
+        ),
+        Element::new("videoconvertscale"),
+        Element::new("capsfilter").set(
+            "caps",
+            "video/x-raw, format=I420, interlace-mode=progressive",
+            "converted once for all layers (4:4:4, 10 bit); WebRTC encoders take 4:2:0 only",
+        ),
+        sink(),
+    ]
+}
+
+fn audio_chain(audio: Audio) -> Vec<Element> {
+    let Audio { channels, bitrate_bps, dtx } = audio;
+    let caps = format!("audio/x-raw, format=S16LE, layout=interleaved, rate=48000, channels={channels}");
+    vec![
+        source(),
+        Element::new("decodebin3"),
+        Element::new("audioconvert"),
+        Element::new("audioresample"),
+        Element::new("capsfilter").set("caps", caps, "Opus runs at 48 kHz (RFC 7587 §4.1)"),
+        Element::new("opusenc")
+            .set("bitrate", bitrate_bps, "as the ingress says, bit/s")
+            .set(
+                "bitrate-type",
+                "constrained-vbr",
+                "bits go where the sound needs them, packets stay bounded",
+            )
+            .set("frame-size", 20, "ms: LiveKit's packet time")
+            .set("dtx", dtx, "silence costs next to nothing, unless the ingress disables it"),
+        sink(),
+    ]
+}
+
+fn scale_chain(layer: &Layer) -> Vec<Element> {
+    let Layer { width, height, .. } = layer;
+    let caps = format!("video/x-raw, format=I420, width={width}, height={height}, pixel-aspect-ratio=1/1");
+    vec![
+        source(),
+        Element::new("videoconvertscale")
+            .set(
+                "add-borders",
+                "false",
+                "rounding to even sides may bend the shape by a pixel: no black lines for that",
+            )
+            .set("n-threads", 1, "layers run side by side already"),
+        Element::new("capsfilter").set("caps", caps, "the layer's real size, in square pixels"),
+    ]
+}
+
+fn fit_layers(ladder: &[Layer], (source_width, source_height): (u32, u32)) -> Vec<Layer> {
+    let mut fitted = Vec::with_capacity(ladder.len());
+    for layer in ladder {
+        let (mut width, mut height) = (source_width, source_height);
+        if width > layer.width {
+            height = scaled(source_height, layer.width, source_width);
+            width = layer.width;
+        }
+        if height > layer.height {
+            width = scaled(source_width, layer.height, source_height);
+            height = layer.height;
+        }
+        let (width, height) = (even(width), even(height));
+        fitted.push(Layer { width, height, ..*layer });
+        if width >= source_width && height >= source_height {
+            break;
+        }
+    }
+    fitted
+}
+
+/// `side × to / from`, rounded down.
+fn scaled(side: u32, to: u32, from: u32) -> u32 {
+    u32::try_from(u64::from(side) * u64::from(to) / u64::from(from.max(1))).unwrap_or(u32::MAX)
+}
+
+fn even(side: u32) -> u32 {
+    side.max(1).next_multiple_of(2)
+}
+
+fn section(out: &mut String, title: &str, elements: &[Element]) {
+    let _ = writeln!(out, "{title}");
+    elements.iter().for_each(|element| *out += &element.to_string());
+}
+
+fn decoder_section(out: &mut String, kind: Kind) {
+    let _ = writeln!(out, "  (the decoder inside decodebin3, where it has these)");
+    for Property { name, value, reason } in decoder_properties(kind) {
+        let _ = writeln!(out, "    {name} = {value}  # {reason}");
+    }
+}
+
+/// The caps of a track's packets as text, `codec_data` in hex; nothing for a codec that publishers don't send here.
+pub fn track_caps(format: &media::Format) -> Option<String> {
+    let caps = match format.codec {
+        Codec::H264 => "video/x-h264, stream-format=avc, alignment=au",
+        Codec::Aac => "audio/mpeg, mpegversion=4, stream-format=raw, framed=true",
+        Codec::Mp3 => "audio/mpeg, mpegversion=1, layer=3, parsed=false",
+        Codec::Vp8 => "video/x-vp8",
+        _ => return None,
+    };
+    if format.config.is_empty() {
+        return Some(caps.to_owned());
+    }
+    let hex = format.config.iter().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    });
+    Some(format!("{caps}, codec_data=(buffer){hex}"))
+}
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

@@ -1,0 +1,107 @@
+use bytes::Bytes;
+use media::{Format, Quality};
+use proptest::prelude::*;
+
+use super::*;
+use crate::ladder;
+
+fn plan(preset: &str) -> Plan {
+    Plan { video: ladder::preset(preset).unwrap(), audio: Audio::STEREO_96K }
+}
+
+fn picture(width: u32, height: u32) -> Picture {
+    Picture { width, height, par: (1, 1), fps_milli: 30_000 }
+}
+
+fn sizes(preset: &str, picture: Picture) -> Vec<(Quality, u32, u32)> {
+    let branches = plan(preset).fit(&picture, 2);
+    branches.iter().map(|b| (b.layer.quality, b.layer.width, b.layer.height)).collect()
+}
+
+#[test]
+fn layers_shrink_to_fit_and_stop_at_the_source_size() {
+    use Quality::{High, Low, Medium};
+    let default = ladder::DEFAULT_PRESET;
+    let of = |width, height| sizes(default, picture(width, height));
+    assert_eq!(of(1280, 720), [(Low, 320, 180), (Medium, 640, 360), (High, 1280, 720)]);
+    assert_eq!(of(640, 360), [(Low, 320, 180), (Medium, 640, 360)]);
+    assert_eq!(of(1920, 1080), [(Low, 320, 180), (Medium, 640, 360), (High, 1280, 720)]);
+    assert_eq!(of(720, 1280), [(Low, 102, 180), (Medium, 202, 360), (High, 406, 720)]);
+    assert_eq!(of(160, 90), [(Low, 160, 90)]);
+    assert_eq!(of(1, 1), [(Low, 2, 2)]);
+}
+
+#[test]
+fn pixels_become_square_before_they_are_fitted() {
+    let pal = Picture { par: (64, 45), ..picture(720, 576) };
+    assert_eq!(pal.square(), (1024, 576));
+    let (_, width, height) = sizes(ladder::DEFAULT_PRESET, pal)[2];
+    assert_eq!((width, height), (1024, 576));
+    assert_eq!(Picture { par: (0, 0), ..pal }.square(), (720, 576));
+}
+
+#[test]
+fn frame_rate_is_a_maximum() {
+    let fps = |fps_milli| {
+        plan("H264_540P_25FPS_2_LAYERS").fit(&Picture { fps_milli, ..picture(960, 540) }, 2)[0].fps_milli
+    };
+    assert_eq!((fps(60_000), fps(25_000), fps(12_500)), (25_000, 25_000, 12_500));
+}
+
+#[test]
+fn only_the_smallest_branch_feeds_no_other() {
+    let feeds: Vec<bool> = plan(ladder::DEFAULT_PRESET)
+        .fit(&picture(1280, 720), 2)
+        .iter()
+        .map(|branch| branch.feeds_smaller)
+        .collect();
+    assert_eq!(feeds, [false, true, true]);
+}
+
+#[test]
+fn audio_options_follow_livekit() {
+    assert_eq!(Audio::custom(0, 0, true), Audio::STEREO_96K);
+    assert_eq!(Audio::custom(1, 0, true), Audio::MONO_64K);
+    assert_eq!(Audio::custom(6, 9_999_999, false), Audio { channels: 2, bitrate_bps: 510_000, dtx: false });
+}
+
+#[test]
+fn caps_carry_the_decoder_configuration() {
+    let caps = |codec, config| track_caps(&Format { codec, config: Bytes::from_static(config) });
+    assert_eq!(
+        caps(Codec::Aac, &[0x12, 0x10]).unwrap(),
+        "audio/mpeg, mpegversion=4, stream-format=raw, framed=true, codec_data=(buffer)1210"
+    );
+    assert_eq!(caps(Codec::Mp3, &[]).unwrap(), "audio/mpeg, mpegversion=1, layer=3, parsed=false");
+    assert_eq!(caps(Codec::Opus, &[]), None);
+}
+
+#[test]
+fn every_property_has_a_reason() {
+    let plan = plan(ladder::DEFAULT_PRESET);
+    let branches = plan.fit(&picture(1280, 720), 2);
+    let elements = [plan.decode(Kind::Video), plan.decode(Kind::Audio)].into_iter().flatten();
+    let elements = elements.chain(branches.into_iter().flat_map(|b| [b.scale, b.encode].concat()));
+    for property in elements.flat_map(|element| element.properties) {
+        assert!(!property.reason.is_empty(), "{property:?}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn fitted_layers_are_even_never_larger_and_keep_the_shape(
+        width in 16_u32..8000, height in 16_u32..8000, which in 0_usize..10,
+    ) {
+        let preset = ladder::presets().nth(which).unwrap();
+        let branches = plan(preset).fit(&picture(width, height), 4);
+        prop_assert!(!branches.is_empty());
+        for Branch { layer, .. } in branches {
+            prop_assert!(layer.width % 2 == 0 && layer.height % 2 == 0);
+            prop_assert!(layer.width <= even(width) && layer.height <= even(height));
+            // Rounding moves each side by less than two pixels.
+            let ideal = f64::from(layer.height) * f64::from(width) / f64::from(height);
+            let slack = 2.0 + 2.0 * f64::from(width) / f64::from(height);
+            prop_assert!((f64::from(layer.width) - ideal).abs() <= slack, "{:?}", layer);
+        }
+    }
+}

@@ -1,0 +1,370 @@
+//! The messages of a worker's one socket pair, each a frame of `length: u32 | tag: u8 | body`, big-endian.
+//!
+//! What comes often (packets, encoded frames) is binary; what comes once is JSON. Times travel as whole nanoseconds
+//! rounded up, so that flooring them to a 90 kHz or 48 kHz clock gives the publisher's own tick back.
+
+use bytes::{Buf, BufMut, Bytes, BytesMut, buf::Chain};
+use media::{Codec, Encoded, Format, Kind, Layer, MediaTime, Output, Packet, Quality, TrackId, Unit};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::Plan;
+
+/// Longest frame: an access unit of an 8K intra-only source fits several times. Past it the peer is broken or hostile.
+pub const MAX_FRAME: usize = 16 << 20;
+
+/// Longest text of a warning or failure; more is cut.
+pub const MAX_TEXT: usize = 1024;
+
+const HEADER: usize = 4;
+
+/// Bytes ready for a socket: a small head, and the payload as it was given.
+pub type Frame = Chain<Bytes, Bytes>;
+
+/// The first command.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Start {
+    /// What to make.
+    pub plan: Plan,
+    /// Pictures and sound before it are decoded, not sent: a worker that takes over from a dead one is fed from the
+    /// last keyframe and goes on where that one stopped.
+    pub output_from: Option<MediaTime>,
+}
+
+/// From the server to a worker.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Command {
+    /// Comes first, and once.
+    Start(Box<Start>),
+    /// A track's format or one of its access units.
+    Unit(Unit),
+    /// Make this layer's next frame a keyframe.
+    Keyframe(Quality),
+    /// Stop scaling and encoding this layer. Idempotent.
+    Pause(Quality),
+    /// Go on, with a keyframe. Idempotent.
+    Resume(Quality),
+    /// Nothing more comes: finish what is under way, then say [`Event::Ended`].
+    EndOfStream,
+}
+
+/// From a worker to the server.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// The worker has started its machinery; units may have been sent before.
+    Ready,
+    /// What a track turned out to be; again when it changes.
+    Source(Source),
+    /// The layers that will come, with their real sizes, smallest first; again when they change.
+    Layers(Vec<Layer>),
+    /// Sound will come, with so many channels.
+    Audio {
+        /// 1 or 2.
+        channels: u8,
+    },
+    /// One frame for the room.
+    Encoded(Encoded),
+    /// Something an operator should know; the session goes on.
+    Warning(String),
+    /// The session cannot go on in this worker.
+    Failed(String),
+    /// The answer to [`Command::EndOfStream`]: every frame has been sent.
+    Ended,
+}
+
+/// A track as decoded: what LiveKit is told of the input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// A picture, upright.
+    Video {
+        /// As sent by the publisher.
+        codec: Codec,
+        /// Pixels.
+        width: u32,
+        /// Pixels.
+        height: u32,
+        /// Frames per 1 000 s.
+        fps_milli: u32,
+    },
+    /// Sound.
+    Audio {
+        /// As sent by the publisher.
+        codec: Codec,
+        /// As sent by the publisher.
+        channels: u32,
+        /// Hz.
+        sample_rate: u32,
+    },
+}
+
+/// Bytes that are no message, or a message too large to be one.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Past [`MAX_FRAME`].
+    #[error("worker socket: frame of {length} bytes, expected at most {MAX_FRAME}")]
+    TooLong {
+        /// As declared or needed.
+        length: usize,
+    },
+    /// A tag that this side does not know.
+    #[error("worker socket: unknown message tag {tag}")]
+    Tag {
+        /// The byte.
+        tag: u8,
+    },
+    /// A body that ends early or holds a value out of range.
+    #[error("worker socket: message {tag}, field {field}: malformed or missing")]
+    Field {
+        /// The message.
+        tag: u8,
+        /// What was being read.
+        field: &'static str,
+    },
+    /// A JSON body that is none.
+    #[error("worker socket: message {tag}: {source}")]
+    Json {
+        /// The message.
+        tag: u8,
+        /// Where it fails.
+        source: serde_json::Error,
+    },
+}
+
+/// A message of either direction.
+pub trait Message: Sized {
+    /// The frame of this message.
+    ///
+    /// # Errors
+    /// [`Error::TooLong`] when the payload is past [`MAX_FRAME`].
+    fn frame(self) -> Result<Frame, Error>;
+
+    /// Reads tag and body of one frame.
+    ///
+    /// # Errors
+    /// Whatever is not exactly such a message.
+    fn read(tag: u8, body: Bytes) -> Result<Self, Error>;
+}
+
+/// Takes the next whole message out of what has been received; `None` when more bytes are needed.
+///
+/// # Errors
+/// The peer does not speak this protocol: nothing after it can be read.
+pub fn next<M: Message>(received: &mut BytesMut) -> Result<Option<M>, Error> {
+    let Some(head) = received.first_chunk::<HEADER>() else { return Ok(None) };
+    let length = u32::from_be_bytes(*head) as usize;
+    if length > MAX_FRAME {
+        return Err(Error::TooLong { length });
+    }
+    if received.len() < HEADER + length {
+        received.reserve(HEADER + length - received.len());
+        return Ok(None);
+    }
+    received.advance(HEADER);
+    let mut body = received.split_to(length).freeze();
+    let tag = body.try_get_u8().map_err(|_| Error::Field { tag: 0, field: "tag" })?;
+    M::read(tag, body).map(Some)
+}
+
+impl Message for Command {
+    fn frame(self) -> Result<Frame, Error> {
+        match self {
+            Command::Start(start) => json(1, &start),
+            Command::Unit(Unit::Format(track, Format { codec, config })) => {
+                let name = serde_json::to_vec(&codec).map_err(|source| Error::Json { tag: 2, source })?;
+                let mut head = BytesMut::new();
+                head.put_u8(track.0);
+                head.put_u8(u8::try_from(name.len()).map_err(|_| Error::TooLong { length: name.len() })?);
+                head.put_slice(&name);
+                frame(2, &head, config)
+            }
+            Command::Unit(Unit::Packet(Packet { track, kind, pts, dts, keyframe, data })) => {
+                let mut head = BytesMut::new();
+                head.put_u8(track.0);
+                head.put_u8(u8::from(kind == Kind::Video));
+                head.put_u8(u8::from(keyframe));
+                head.put_i64(nanos_up(pts));
+                head.put_i64(nanos_up(dts));
+                frame(3, &head, data)
+            }
+            Command::Keyframe(quality) => frame(4, &[quality.number()], Bytes::new()),
+            Command::Pause(quality) => frame(5, &[quality.number()], Bytes::new()),
+            Command::Resume(quality) => frame(6, &[quality.number()], Bytes::new()),
+            Command::EndOfStream => frame(7, &[], Bytes::new()),
+        }
+    }
+
+    fn read(tag: u8, body: Bytes) -> Result<Self, Error> {
+        let mut body = Body { tag, bytes: body };
+        let command = match tag {
+            1 => Command::Start(body.json()?),
+            2 => {
+                let track = TrackId(body.byte("track")?);
+                let codec = body.codec()?;
+                Command::Unit(Unit::Format(track, Format { codec, config: body.rest() }))
+            }
+            3 => Command::Unit(Unit::Packet(Packet {
+                track: TrackId(body.byte("track")?),
+                kind: if body.flag("kind")? { Kind::Video } else { Kind::Audio },
+                keyframe: body.flag("keyframe")?,
+                pts: body.time("pts")?,
+                dts: body.time("dts")?,
+                data: body.rest(),
+            })),
+            4 => Command::Keyframe(body.quality()?),
+            5 => Command::Pause(body.quality()?),
+            6 => Command::Resume(body.quality()?),
+            7 => Command::EndOfStream,
+            tag => return Err(Error::Tag { tag }),
+        };
+        body.end()?;
+        Ok(command)
+    }
+}
+
+/// The output byte of sound; a layer's is its quality's number.
+const AUDIO: u8 = 0xff;
+
+impl Message for Event {
+    fn frame(self) -> Result<Frame, Error> {
+        match self {
+            Event::Ready => frame(1, &[], Bytes::new()),
+            Event::Source(source) => json(2, &source),
+            Event::Layers(layers) => json(3, &layers),
+            Event::Audio { channels } => frame(4, &[channels], Bytes::new()),
+            Event::Encoded(Encoded { output, pts, keyframe, data }) => {
+                let mut head = BytesMut::new();
+                head.put_u8(match output {
+                    Output::Audio => AUDIO,
+                    Output::Video(quality) => quality.number(),
+                });
+                head.put_u8(u8::from(keyframe));
+                head.put_i64(nanos_up(pts));
+                frame(5, &head, data)
+            }
+            Event::Warning(text) => frame(6, &[], cut(text)),
+            Event::Failed(text) => frame(7, &[], cut(text)),
+            Event::Ended => frame(8, &[], Bytes::new()),
+        }
+    }
+
+    fn read(tag: u8, body: Bytes) -> Result<Self, Error> {
+        let mut body = Body { tag, bytes: body };
+        let event = match tag {
+            1 => Event::Ready,
+            2 => Event::Source(body.json()?),
+            3 => Event::Layers(body.json()?),
+            4 => Event::Audio { channels: body.byte("channels")? },
+            5 => Event::Encoded(Encoded {
+                output: body.output()?,
+                keyframe: body.flag("keyframe")?,
+                pts: body.time("pts")?,
+                data: body.rest(),
+            }),
+            6 => Event::Warning(body.text()),
+            7 => Event::Failed(body.text()),
+            8 => Event::Ended,
+            tag => return Err(Error::Tag { tag }),
+        };
+        body.end()?;
+        Ok(event)
+    }
+}
+
+/// The body of one message, read field by field.
+struct Body {
+    tag: u8,
+    bytes: Bytes,
+}
+
+impl Body {
+    fn wrong(&self, field: &'static str) -> Error {
+        Error::Field { tag: self.tag, field }
+    }
+
+    fn byte(&mut self, field: &'static str) -> Result<u8, Error> {
+        self.bytes.try_get_u8().map_err(|_| self.wrong(field))
+    }
+
+    fn flag(&mut self, field: &'static str) -> Result<bool, Error> {
+        match self.byte(field)? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(self.wrong(field)),
+        }
+    }
+
+    fn time(&mut self, field: &'static str) -> Result<MediaTime, Error> {
+        self.bytes.try_get_i64().map(MediaTime::from_nanos).map_err(|_| self.wrong(field))
+    }
+
+    fn quality(&mut self) -> Result<Quality, Error> {
+        let number = self.byte("quality")?;
+        Quality::ALL.into_iter().find(|q| q.number() == number).ok_or_else(|| self.wrong("quality"))
+    }
+
+    fn output(&mut self) -> Result<Output, Error> {
+        if self.bytes.first() == Some(&AUDIO) {
+            self.bytes.advance(1);
+            return Ok(Output::Audio);
+        }
+        self.quality().map(Output::Video)
+    }
+
+    fn codec(&mut self) -> Result<Codec, Error> {
+        let length = usize::from(self.byte("codec")?);
+        if length > self.bytes.len() {
+            return Err(self.wrong("codec"));
+        }
+        let name = self.bytes.split_to(length);
+        serde_json::from_slice(&name).map_err(|source| Error::Json { tag: self.tag, source })
+    }
+
+    fn json<T: for<'de> Deserialize<'de>>(&mut self) -> Result<T, Error> {
+        serde_json::from_slice(&self.rest()).map_err(|source| Error::Json { tag: self.tag, source })
+    }
+
+    fn text(&mut self) -> String {
+        String::from_utf8_lossy(&self.rest()).into_owned()
+    }
+
+    fn rest(&mut self) -> Bytes {
+        std::mem::take(&mut self.bytes)
+    }
+
+    fn end(self) -> Result<(), Error> {
+        if self.bytes.is_empty() { Ok(()) } else { Err(self.wrong("end")) }
+    }
+}
+
+fn frame(tag: u8, fields: &[u8], payload: Bytes) -> Result<Frame, Error> {
+    let length = 1 + fields.len() + payload.len();
+    if length > MAX_FRAME {
+        return Err(Error::TooLong { length });
+    }
+    let mut head = BytesMut::with_capacity(HEADER + 1 + fields.len());
+    head.put_u32(length as u32);
+    head.put_u8(tag);
+    head.put_slice(fields);
+    Ok(head.freeze().chain(payload))
+}
+
+fn json<T: Serialize>(tag: u8, value: &T) -> Result<Frame, Error> {
+    let body = serde_json::to_vec(value).map_err(|source| Error::Json { tag, source })?;
+    frame(tag, &[], body.into())
+}
+
+fn cut(mut text: String) -> Bytes {
+    text.truncate(text.floor_char_boundary(MAX_TEXT));
+    text.into()
+}
+
+/// Nanoseconds, rounded up.
+fn nanos_up(time: MediaTime) -> i64 {
+    MediaTime::ZERO.since(time).nanos().saturating_neg()
+}
+
+#[cfg(test)]
+#[path = "wire_tests.rs"]
+mod tests;
