@@ -1,0 +1,74 @@
+use std::time::Duration;
+
+/// Every deadline of a session. [`Budget::default`] is for real; tests shorten what they like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budget {
+    /// From `AcceptSource` to its answer: one write to a connection that just spoke. Past it the connection is closed.
+    pub accept: Duration,
+    /// From `Join` to `RoomJoined`: several tries of the room's own. Past it: `could not connect to the room`.
+    pub join: Duration,
+    /// From an accepted publisher to playable media; encoders send a keyframe every 2–4 s, some every 10 s.
+    /// Past it: `source encoder not ready`.
+    pub first_media: Duration,
+    /// A live publisher may send nothing for this long (fault 21: 30 s of silence survive). Past it: the same.
+    pub silence: Duration,
+    /// From `StartWorker` to `WorkerReady`: ~0.3 s on a quiet machine, several seconds on one that starts many. Past it the
+    /// worker counts as failed.
+    pub worker_start: Duration,
+    /// Media goes in and nothing comes out: a stopped or stuck worker. Past it the worker counts as failed. Together with
+    /// a new start it has to stay within the 2 s of fault 32.
+    pub worker_stall: Duration,
+    /// Before the second restart in a row; doubles each time. The first is at once.
+    pub restart_delay: Duration,
+    /// So many failures of workers within `restart_window` are one too many: the fault is in the media or in us.
+    pub restart_limit: usize,
+    /// See `restart_limit`.
+    pub restart_window: Duration,
+    /// So many workers in a row that gave out nothing at all: what the source sends cannot be decoded.
+    pub fruitless_limit: u32,
+    /// How long a kind that is ready waits for the other one that is expected, so that both are published at once
+    /// (fault 19: what exists is published within 1 s).
+    pub companion: Duration,
+    /// From `Publish` to `Published`. Past it: `could not publish to the room`.
+    pub publish: Duration,
+    /// From `RoomReconnecting` to `RoomResumed`: the room's ten tries with their pauses (publish.md §6), and some more. Past it:
+    /// `room disconnected unexpectedly`.
+    pub reconnect: Duration,
+    /// Keyframes of one layer on request are this far apart at least; a resumed layer's keyframe is often followed by a PLI
+    /// at once (publish.md §3).
+    pub keyframe: Duration,
+    /// States whose description changed (size, first bitrate) are this far apart at least.
+    pub describe: Duration,
+    /// States of which only the bitrate changed are this far apart at least, as the Go worker's.
+    pub refresh: Duration,
+    /// How long a worker may give out its last frames when the publisher stopped.
+    pub flush: Duration,
+    /// From the end of media to `Over`: leave the room, post the final state. Well under the 3 s after which
+    /// livekit-server gives up on a `DeleteIngress`.
+    pub leave: Duration,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self {
+            accept: Duration::from_secs(5),
+            join: Duration::from_secs(15),
+            first_media: Duration::from_secs(10),
+            silence: Duration::from_secs(30),
+            worker_start: Duration::from_secs(10),
+            worker_stall: Duration::from_millis(1500),
+            restart_delay: Duration::from_millis(200),
+            restart_limit: 5,
+            restart_window: Duration::from_secs(60),
+            fruitless_limit: 3,
+            companion: Duration::from_secs(1),
+            publish: Duration::from_secs(10),
+            reconnect: Duration::from_secs(60),
+            keyframe: Duration::from_millis(300),
+            describe: Duration::from_secs(1),
+            refresh: Duration::from_secs(60),
+            flush: Duration::from_secs(1),
+            leave: Duration::from_secs(2),
+        }
+    }
+}

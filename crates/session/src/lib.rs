@@ -1,0 +1,45 @@
+//! The one state machine of an ingress session, and who may start one.
+//!
+//! Everything here is a value: [`Ingress::handle`] takes the time and one [`Input`] and gives back [`Output`]s, in order,
+//! for the caller to carry out. Nothing opens a socket, spawns, sleeps or reads a clock, so a day of faults runs in a test
+//! in milliseconds.
+//!
+//! ```text
+//! Asked ─► Admitted ─► Joining ─► Buffering ─► Live ─► Draining ─► Over
+//!   └► refused            └───────────┴──────────┴──────────▲  any failure or request
+//! ```
+//!
+//! [`Admission`] decides whether the machine has room for one more session, [`Registry`] whether a connection is a new session
+//! or takes over a running one.
+#![forbid(unsafe_code)]
+
+mod admission;
+mod budget;
+mod drain;
+mod id;
+mod ingress;
+mod input;
+mod layers;
+mod meter;
+mod output;
+mod qualities;
+mod reason;
+mod registry;
+mod reports;
+mod room;
+mod running;
+mod sources;
+mod status;
+mod tracks;
+mod worker;
+
+pub use admission::{Admission, Claim, Costs, Work};
+pub use budget::Budget;
+pub use id::{SourceId, Token, WorkerId};
+pub use ingress::{Ingress, Settings, Stage};
+pub use input::{Admitted, Input, RoomEnd, Shutdown, SourceEnd, SourceInfo, StateRefusal};
+pub use output::{Answer, Outcome, Output};
+pub use qualities::Qualities;
+pub use reason::{Reason, Why};
+pub use registry::{Entry, Hold, Registry};
+pub use status::{AudioState, Phase, Status, VideoState};
