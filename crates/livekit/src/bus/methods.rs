@@ -1,0 +1,23 @@
+//! How each method of LiveKit's ingress services is routed (bus.md §1.4; the flags are those of the service definitions).
+
+use psrpc::Method;
+
+/// The record of an ingress, by id or stream key. livekit-server answers.
+pub const GET_INGRESS_INFO: Method = io_info("GetIngressInfo");
+/// What a session has to say about itself. livekit-server answers.
+pub const UPDATE_INGRESS_STATE: Method = io_info("UpdateIngressState");
+/// Every worker says what it runs.
+pub const LIST_ACTIVE_INGRESS: Method =
+    Method { topics: true, multi: true, ..Method::new("IngressInternal", "ListActiveIngress") };
+/// The record changes; asked of the worker that runs a session of this ingress (the topic).
+pub const UPDATE_INGRESS: Method = ingress_handler("UpdateIngress");
+/// The ingress goes away; asked of the worker that runs a session of it (the topic).
+pub const DELETE_INGRESS: Method = ingress_handler("DeleteIngress");
+
+const fn io_info(name: &'static str) -> Method {
+    Method { queue: true, claim: true, ..Method::new("IOInfo", name) }
+}
+
+const fn ingress_handler(name: &'static str) -> Method {
+    Method { topics: true, queue: true, claim: true, ..Method::new("IngressHandler", name) }
+}

@@ -1,0 +1,25 @@
+//! The control plane over LiveKit's bus: records are looked up and states posted at livekit-server's IOInfo, and
+//! livekit-server asks for sessions to end through IngressHandler.
+//!
+//! ```text
+//! IoInfo ── ingress_by_key ─► Record ── admit ─► Media, or a Refusal
+//!   ▲                            │
+//!   └── one state at a time ── Reporters ── open ─► Reporter ◄── Status   (one per session)
+//! Handlers ── register ─► Registration ── recv ─► Request{reply}          (one per session)
+//! ```
+
+mod error;
+mod handlers;
+mod io_info;
+pub mod messages;
+pub mod methods;
+mod record;
+mod report;
+mod status;
+
+pub use error::Error;
+pub use handlers::{Handlers, Registration, Reply, Request};
+pub use io_info::IoInfo;
+pub use record::{AudioOptions, Encoding, Input, Invalid, Media, Record, Refusal, TrackSource, VideoOptions};
+pub use report::{Gone, Post, Reporter, Reporters};
+pub use status::{Audio, Outcome, Phase, Status, Video};
