@@ -160,7 +160,7 @@ impl Session {
         if let State::Asked { stream, .. } | State::Publishing { stream, .. } = self.state {
             self.say_status(stream, "status", "NetStream.Unpublish.Success", "Unpublished.");
             self.events.push_back(Event::Ended(why));
-            self.end();
+            self.state = State::Over;
         }
     }
 }

@@ -151,6 +151,11 @@ impl Session {
         }
     }
 
+    /// True once the handshake is over: the peer really speaks RTMP.
+    pub fn is_greeted(&self) -> bool {
+        matches!(self.handshake, Handshake::Done)
+    }
+
     /// Media bodies that were left out because they could not be read or had no format before them.
     pub fn skipped(&self) -> u64 {
         self.tracks.skipped()
@@ -179,7 +184,7 @@ impl Session {
             };
             self.say_status(stream, "error", code, text);
             self.say_closed(text);
-            self.end();
+            self.state = State::Over;
         }
     }
 
@@ -188,22 +193,14 @@ impl Session {
         if let State::Publishing { stream, .. } | State::Asked { stream, .. } = self.state {
             self.say_status(stream, "error", "NetStream.Failed", reason);
         }
-        if matches!(self.handshake, Handshake::Done) && !matches!(self.state, State::Over) {
+        if self.is_greeted() && !matches!(self.state, State::Over) {
             self.say_closed(reason);
         }
-        self.end();
-    }
-
-    /// Also drops what the owner has not asked for: nothing of it counts after the end.
-    fn end(&mut self) {
         self.state = State::Over;
     }
 
     fn fail(&mut self, error: &Error) {
-        if matches!(self.handshake, Handshake::Done) {
-            self.close(&error.to_string());
-        }
-        self.end();
+        self.close(&error.to_string());
     }
 
     fn stage(&self) -> &'static str {
@@ -224,12 +221,12 @@ impl Session {
             (*last_input, *pinged) = (self.now, false);
         }
         self.bound_the_undecided()?;
-        if matches!(self.handshake, Handshake::Done) {
+        if self.is_greeted() {
             self.reader.push(bytes);
         } else {
             self.unread.extend_from_slice(bytes);
             self.handshake.advance(&mut self.unread, &mut self.output)?;
-            if !matches!(self.handshake, Handshake::Done) {
+            if !self.is_greeted() {
                 return Ok(());
             }
             let chunks = std::mem::take(&mut self.unread);

@@ -1,0 +1,27 @@
+//! RTMP over TCP.
+//!
+//! ```no_run
+//! # async fn run() -> std::io::Result<()> {
+//! use intake::rtmp::{Limits, Listener};
+//! let mut listener = Listener::bind("[::]:1935".parse().unwrap(), Limits::default())?;
+//! while let Some(request) = listener.accept().await {
+//!     println!("{} wants to publish {}", request.peer, request.key);
+//!     request.reject("nobody is at home").await;
+//! }
+//! # Ok(()) }
+//! ```
+
+mod connection;
+mod listener;
+mod publisher;
+mod request;
+mod socket;
+mod waiting;
+mod wrong_keys;
+
+pub use listener::{Limits, Listener};
+pub use publisher::{Closer, Event, Publisher, Why};
+pub use request::{Error, Request};
+pub use wrong_keys::{WrongKeyLimits, WrongKeys};
+
+pub use ::rtmp::{CodecId, Metadata};
