@@ -13,4 +13,4 @@ pub use keyframes::Keyframes;
 pub use pacer::Pacer;
 pub use peer::{Config, Event, OutputStats, Room};
 pub use str0m::net::{Protocol, Transmit};
-pub use track::rid;
+pub use track::{check_layers, rid};

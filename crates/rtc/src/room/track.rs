@@ -15,6 +15,16 @@ pub fn rid(quality: Quality) -> &'static str {
     }
 }
 
+/// Whether these layers can be one track: one to three, lowest first, each quality once, the last one high.
+pub fn check_layers(layers: &[Layer]) -> Result<(), Error> {
+    let qualities: Vec<Quality> = layers.iter().map(|layer| layer.quality).collect();
+    let ascending = qualities.windows(2).all(|pair| pair[0] < pair[1]);
+    if qualities.last() == Some(&Quality::High) && ascending {
+        return Ok(());
+    }
+    Err(Error::Layers { count: layers.len(), found: format!("{qualities:?}").to_lowercase() })
+}
+
 /// A track from the moment that somebody wants it published.
 #[derive(Debug)]
 pub(super) struct Track {
@@ -33,12 +43,8 @@ impl Track {
     }
 
     pub(super) fn video(layers: &[Layer], stream: &str, cid: &str) -> Result<Self, Error> {
-        let qualities: Vec<Quality> = layers.iter().map(|layer| layer.quality).collect();
-        let ascending = qualities.windows(2).all(|pair| pair[0] < pair[1]);
-        if qualities.last() != Some(&Quality::High) || !ascending {
-            let found = format!("{qualities:?}").to_lowercase();
-            return Err(Error::Layers { count: layers.len(), found });
-        }
+        check_layers(layers)?;
+        let qualities = layers.iter().map(|layer| layer.quality).collect();
         Ok(Self { kind: Kind::Video, qualities, stream: stream.into(), cid: cid.into(), mid: None })
     }
 

@@ -1,0 +1,7 @@
+//! LiveKit's side of an ingress: the control plane ([`bus`]), the tokens ([`token`]), and the room that the media goes
+//! into ([`room`]).
+#![forbid(unsafe_code)]
+
+pub mod bus;
+pub mod room;
+pub mod token;

@@ -1,0 +1,165 @@
+//! What is said on the signalling connection, as pure functions.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use livekit_protocol::{
+    AddTrackRequest, AudioTrackFeature, DisconnectReason, JoinResponse, LeaveRequest, SessionDescription,
+    SimulcastCodec, SubscribedQuality, SubscribedQualityUpdate, SyncState, TrackPublishedResponse, TrackType,
+    UpdateLocalVideoTrack, UpdateParticipantMetadata, VideoLayer, VideoQuality, leave_request, video_layer,
+};
+use livekit_signaling::SignalOptions;
+use media::{Codec, Layer, Quality};
+
+use super::{AudioTrack, VideoTrack};
+
+/// Signal protocol 16: the newest whose every demand this participant meets (17 and 18 are about data channels).
+const PROTOCOL: u32 = 16;
+
+/// How we join: publishing only, two peer connections (of which the subscriber's is never used), no regions to fail over to.
+pub(super) fn signal_options() -> SignalOptions {
+    let mut options = SignalOptions::default();
+    options.auto_subscribe = false;
+    options.adaptive_stream = false;
+    options.single_peer_connection = false;
+    options.region_failover = false;
+    options.protocol_version = PROTOCOL;
+    // Not the defaults: they promise to strip packet trailers and to read data streams.
+    options.client_capabilities = vec![];
+    options.client_protocol = 0;
+    // The server offers ICE over TCP to every SDK but "go".
+    options.sdk_options.sdk = "rust".into();
+    options
+}
+
+/// Whether the room takes a codec. An empty list is an old server, which takes what it knows.
+pub(super) fn takes(joined: &JoinResponse, codec: Codec) -> bool {
+    let enabled = &joined.enabled_publish_codecs;
+    enabled.is_empty() || enabled.iter().any(|c| c.mime.eq_ignore_ascii_case(codec.mime_type()))
+}
+
+pub(super) fn add_video(track: &VideoTrack, codec: Codec, cid: &str, stream: &str) -> AddTrackRequest {
+    let layers = video_layers(&track.layers);
+    let (width, height) = layers.last().map_or((0, 0), |top| (top.width, top.height));
+    // Without simulcast_codecs the server says `simulcast: false`, and receivers offer no choice of quality.
+    let codec = SimulcastCodec {
+        codec: short_name(codec).into(),
+        cid: cid.into(),
+        layers: layers.clone(),
+        video_layer_mode: video_layer::Mode::OneSpatialLayerPerStream.into(),
+    };
+    AddTrackRequest {
+        cid: cid.into(),
+        name: track.name.clone(),
+        r#type: TrackType::Video.into(),
+        source: track.source.into(),
+        stream: stream.into(),
+        width,
+        height,
+        layers,
+        simulcast_codecs: vec![codec],
+        ..AddTrackRequest::default()
+    }
+}
+
+fn video_layers(layers: &[Layer]) -> Vec<VideoLayer> {
+    let layer = |(index, layer): (usize, &Layer)| VideoLayer {
+        quality: video_quality(layer.quality).into(),
+        width: layer.width,
+        height: layer.height,
+        bitrate: layer.bitrate_bps,
+        spatial_layer: i32::try_from(index).unwrap_or(i32::MAX),
+        rid: if layers.len() > 1 { rtc::room::rid(layer.quality).into() } else { String::new() },
+        ..VideoLayer::default()
+    };
+    layers.iter().enumerate().map(layer).collect()
+}
+
+#[expect(
+    deprecated,
+    reason = "livekit-server 1.13 still reads stereo and disable_dtx where audio_features say the same"
+)]
+pub(super) fn add_audio(track: &AudioTrack, red: bool, cid: &str, stream: &str) -> AddTrackRequest {
+    let stereo = track.channels > 1;
+    let features = [(AudioTrackFeature::TfStereo, stereo), (AudioTrackFeature::TfNoDtx, !track.dtx)];
+    AddTrackRequest {
+        cid: cid.into(),
+        name: track.name.clone(),
+        r#type: TrackType::Audio.into(),
+        source: track.source.into(),
+        stream: stream.into(),
+        stereo,
+        disable_dtx: !track.dtx,
+        disable_red: !red,
+        audio_features: features.iter().filter(|(_, on)| *on).map(|(feature, _)| (*feature).into()).collect(),
+        ..AddTrackRequest::default()
+    }
+}
+
+pub(super) fn offer(id: u32, sdp: String) -> SessionDescription {
+    SessionDescription { r#type: "offer".into(), sdp, id, ..SessionDescription::default() }
+}
+
+/// Tells a server that we resume at what we have. Track sids that it does not know force a full rejoin.
+pub(super) fn sync_state(
+    offer: Option<SessionDescription>,
+    published: &[TrackPublishedResponse],
+) -> SyncState {
+    SyncState { offer, publish_tracks: published.to_vec(), ..SyncState::default() }
+}
+
+/// Adds attributes to our own; name and metadata stay as they are when empty.
+pub(super) fn attributes(attributes: &BTreeMap<String, String>) -> UpdateParticipantMetadata {
+    let attributes = attributes.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
+    UpdateParticipantMetadata { attributes, ..UpdateParticipantMetadata::default() }
+}
+
+/// The top layer's size is the track's. (The lower ones the server reads from the keyframes.)
+pub(super) fn resize(track_sid: &str, layers: &[Layer]) -> UpdateLocalVideoTrack {
+    let (width, height) = layers.last().map_or((0, 0), |top| (top.width, top.height));
+    UpdateLocalVideoTrack { track_sid: track_sid.into(), width, height }
+}
+
+pub(super) fn leave() -> LeaveRequest {
+    LeaveRequest {
+        reason: DisconnectReason::ClientInitiated.into(),
+        action: leave_request::Action::Disconnect.into(),
+        ..LeaveRequest::default()
+    }
+}
+
+/// The candidate in a trickled `RTCIceCandidateInit`; `None` when there is none (the end of candidates).
+pub(super) fn candidate(init: &str) -> Option<String> {
+    let init: serde_json::Value = serde_json::from_str(init).ok()?;
+    let text = init.get("candidate")?.as_str()?;
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// Which of our layers somebody watches. LiveKit lists all three qualities even of a track with fewer layers: whoever wants a
+/// quality that we lack gets our lowest layer.
+#[expect(deprecated, reason = "servers that know no codecs here fill only subscribed_qualities")]
+pub(super) fn wanted(update: &SubscribedQualityUpdate, codec: Codec, layers: &[Layer]) -> BTreeSet<Quality> {
+    let short = |name: &str| name.rsplit('/').next().map(str::to_ascii_lowercase);
+    let ours =
+        update.subscribed_codecs.iter().find(|c| short(&c.codec).as_deref() == Some(short_name(codec)));
+    let list = ours.map_or(&update.subscribed_qualities, |codec| &codec.qualities);
+    let enabled = |quality| list.iter().any(|q: &SubscribedQuality| q.enabled && q.quality() == quality);
+    let any = Quality::ALL.into_iter().any(|quality| enabled(video_quality(quality)));
+    let qualities = layers.iter().map(|layer| layer.quality);
+    let lowest = qualities.clone().min();
+    qualities.filter(|q| enabled(video_quality(*q)) || (any && Some(*q) == lowest)).collect()
+}
+
+fn video_quality(quality: Quality) -> VideoQuality {
+    match quality {
+        Quality::Low => VideoQuality::Low,
+        Quality::Medium => VideoQuality::Medium,
+        Quality::High => VideoQuality::High,
+    }
+}
+
+fn short_name(codec: Codec) -> &'static str {
+    match codec {
+        Codec::Vp8 => "vp8",
+        _ => "h264",
+    }
+}
