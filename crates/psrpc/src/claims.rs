@@ -39,3 +39,75 @@ impl<W> Claims<W> {
         self.open.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn verdict_counts_once() {
+        let mut claims = Claims::new();
+        assert!(claims.open("REQ_1", ()));
+        assert_eq!(claims.settle("REQ_1", "SRV_other", "SRV_me"), Some(((), false)));
+        assert_eq!(claims.settle("REQ_1", "SRV_me", "SRV_me"), None, "too late to win");
+    }
+
+    #[test]
+    fn request_that_is_heard_twice_is_claimed_once() {
+        let mut claims = Claims::new();
+        assert!(claims.open("REQ_1", 1));
+        assert!(!claims.open("REQ_1", 2));
+        assert_eq!(claims.settle("REQ_1", "SRV_me", "SRV_me"), Some((1, true)));
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Open(u8),
+        Settle(u8, bool),
+        Forget(u8),
+        Clear,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let id = 0u8..4;
+        prop_oneof![
+            4 => id.clone().prop_map(Step::Open),
+            4 => (id.clone(), any::<bool>()).prop_map(|(id, won)| Step::Settle(id, won)),
+            2 => id.prop_map(Step::Forget),
+            1 => Just(Step::Clear),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn every_offer_ends_exactly_once(steps in proptest::collection::vec(step(), 0..60)) {
+            let mut claims = Claims::new();
+            // The waiter of each open offer, by request: what the claims must agree with.
+            let mut open: HashMap<u8, usize> = HashMap::new();
+            for (serial, step) in steps.into_iter().enumerate() {
+                match step {
+                    Step::Open(id) => {
+                        prop_assert_eq!(claims.open(&id.to_string(), serial), !open.contains_key(&id));
+                        open.entry(id).or_insert(serial);
+                    }
+                    Step::Settle(id, won) => {
+                        let winner = if won { "me" } else { "other" };
+                        let expected = open.remove(&id).map(|waiter| (waiter, won));
+                        prop_assert_eq!(claims.settle(&id.to_string(), winner, "me"), expected);
+                    }
+                    Step::Forget(id) => {
+                        claims.forget(&id.to_string());
+                        open.remove(&id);
+                    }
+                    Step::Clear => {
+                        claims.clear();
+                        open.clear();
+                    }
+                }
+                prop_assert_eq!(claims.open.len(), open.len());
+            }
+        }
+    }
+}

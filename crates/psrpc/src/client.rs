@@ -6,7 +6,7 @@ use bytes::Bytes;
 use prost::Message;
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use tokio::time::Instant;
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::DropGuard;
 
 use crate::envelope::{ClaimResponse, Envelope, Request, Response};
 use crate::select::{Progress, Rule, Selection};
@@ -69,7 +69,7 @@ impl Client {
         let replies = bus.subscribe(channel::reply(service, &id), ANSWER_BUFFER).await?;
         let claims = bus.subscribe(channel::claim(service, &id), ANSWER_BUFFER).await?;
         let calls = Arc::new(Calls::default());
-        let token = CancellationToken::new();
+        let token = bus.closing().child_token();
         let routes = token.clone().drop_guard();
         let router = route(calls.clone(), replies, claims);
         bus.spawn(async move {

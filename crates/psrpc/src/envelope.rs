@@ -227,3 +227,8 @@ fn gunzip(value: &[u8]) -> Result<Bytes, DecodeError> {
     }
     Ok(out.into())
 }
+
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod vectors;

@@ -41,6 +41,8 @@ impl Method {
             "it needs a topic"
         } else if self.affinity && !self.claim {
             "affinity is compared in claims, and it has none"
+        } else if self.multi && self.claim {
+            "all servers answer it, and a claim would choose one"
         } else {
             return Ok(());
         };

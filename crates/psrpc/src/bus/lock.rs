@@ -4,10 +4,10 @@
 
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
+use std::sync::{Mutex, MutexGuard};
 
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, ServerErrorKind, Value, cmd};
-use tokio::sync::Mutex;
 
 use super::BusError;
 use super::node::{Address, Dialer};
@@ -64,8 +64,7 @@ impl Slots {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            let next = self.after(&node, &error).await;
-            match next {
+            match self.after(&node, &error) {
                 Some(next) if attempt < MAX_ATTEMPTS => target = next,
                 _ => {
                     return Err(BusError::Command {
@@ -80,22 +79,26 @@ impl Slots {
 
     /// Where to go after an error, if it says so. A retry after a broken connection is safe: should the lost `SET` have
     /// been executed, the second one finds the key and the request is left to others.
-    async fn after(&self, node: &Address, error: &RedisError) -> Option<Target> {
+    fn after(&self, node: &Address, error: &RedisError) -> Option<Target> {
         let redirect = error.redirect_node().and_then(|(address, _)| self.redirected(address));
         match error.kind() {
             ErrorKind::Server(ServerErrorKind::Moved) => {
-                self.state.lock().await.owners.clear();
+                self.lock().owners.clear();
                 redirect.map(Target::At)
             }
             ErrorKind::Server(ServerErrorKind::Ask) => redirect.map(Target::Asking),
             _ if error.is_unrecoverable_error() => {
-                let mut state = self.state.lock().await;
+                let mut state = self.lock();
                 state.owners.clear();
                 state.connections.remove(node);
                 Some(Target::Owner)
             }
             _ => None,
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no code panics while it holds the table")
     }
 
     /// A node that does not know its own address says `:7001`: the host that we already use.
@@ -113,24 +116,28 @@ impl Slots {
         slot: u16,
         any: &MultiplexedConnection,
     ) -> Result<(Address, MultiplexedConnection), BusError> {
-        // Held during a dial: the next lock for this node then finds the connection instead of making a second one.
-        let mut state = self.state.lock().await;
         let node = match target {
             Target::At(node) | Target::Asking(node) => node.clone(),
-            Target::Owner => {
-                if state.owners.is_empty() {
-                    state.owners = self.learn(any).await?;
-                }
-                let owner = state.owners.iter().find(|(slots, _)| slots.contains(&slot));
-                owner.map_or_else(|| self.home.clone(), |(_, node)| node.clone())
-            }
+            Target::Owner => self.owner(slot, any).await?,
         };
-        if let Some(connection) = state.connections.get(&node) {
-            return Ok((node, connection.clone()));
-        }
-        let connection = self.dialer.commands(&node).await?;
-        state.connections.insert(node.clone(), connection.clone());
+        let known = self.lock().connections.get(&node).cloned();
+        let connection = match known {
+            Some(connection) => connection,
+            None => self.dialer.commands(&node).await.inspect_err(|_| self.lock().owners.clear())?,
+        };
+        self.lock().connections.insert(node.clone(), connection.clone());
         Ok((node, connection))
+    }
+
+    async fn owner(&self, slot: u16, any: &MultiplexedConnection) -> Result<Address, BusError> {
+        let unknown = self.lock().owners.is_empty();
+        if unknown {
+            let learned = self.learn(any).await?;
+            self.lock().owners = learned;
+        }
+        let state = self.lock();
+        let owner = state.owners.iter().find(|(slots, _)| slots.contains(&slot));
+        Ok(owner.map_or_else(|| self.home.clone(), |(_, node)| node.clone()))
     }
 
     async fn learn(

@@ -137,15 +137,17 @@ impl Bus {
         })
     }
 
-    /// Runs a task until it ends or the bus is closed; `close` waits for it.
+    /// Runs a task that [`Bus::close`] waits for. It must end when [`Bus::closing`] is cancelled.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let closed = self.inner.shared.closed.clone();
-        self.inner.tasks.spawn(async move {
-            closed.run_until_cancelled(task).await;
-        });
+        self.inner.tasks.spawn(task);
     }
 
-    pub(crate) async fn closed(&self) {
+    /// Cancelled when the bus is closed; children of it also earlier.
+    pub(crate) fn closing(&self) -> &CancellationToken {
+        &self.inner.shared.closed
+    }
+
+    async fn closed(&self) {
         self.inner.shared.closed.cancelled().await;
     }
 

@@ -139,3 +139,57 @@ impl Drop for Subscription {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(channels: &[&str]) -> HashSet<String> {
+        channels.iter().map(|channel| (*channel).to_owned()).collect()
+    }
+
+    #[test]
+    fn difference_is_what_redis_lacks_and_what_nobody_hears() {
+        let registry = Arc::new(Registry::default());
+        let _a = registry.listen("a".into(), 1);
+        let _b = registry.listen("b".into(), 1);
+        let (missing, surplus) = registry.difference(&set(&["b", "c"]));
+        assert_eq!((missing, surplus), (vec!["a".to_owned()], vec!["c".to_owned()]));
+    }
+
+    #[test]
+    fn channel_stays_wanted_until_its_last_listener_is_dropped() {
+        let registry = Arc::new(Registry::default());
+        let one = registry.listen("a".into(), 1);
+        let two = registry.listen("a".into(), 1);
+        drop(one);
+        assert_eq!(registry.difference(&set(&["a"])).1, Vec::<String>::new());
+        drop(two);
+        assert_eq!(registry.difference(&set(&["a"])).1, vec!["a".to_owned()]);
+    }
+
+    #[test]
+    fn all_listeners_of_a_channel_hear_a_message_and_a_full_one_only_loses_its_own() {
+        let registry = Arc::new(Registry::default());
+        let (_slow, mut slow) = registry.listen("a".into(), 1);
+        let (_quick, mut quick) = registry.listen("a".into(), 9);
+        let (_other, mut other) = registry.listen("b".into(), 9);
+        for message in [&b"1"[..], b"2"] {
+            registry.deliver("a", &Bytes::from_static(message));
+        }
+        assert_eq!(slow.try_recv().unwrap(), "1");
+        slow.try_recv().unwrap_err();
+        assert_eq!((quick.try_recv().unwrap(), quick.try_recv().unwrap()), ("1".into(), "2".into()));
+        other.try_recv().unwrap_err();
+    }
+
+    #[test]
+    fn confirmation_ends_with_the_connection() {
+        let registry = Arc::new(Registry::default());
+        let (subscription, _messages) = registry.listen("a".into(), 1);
+        registry.confirm(&set(&["a"]));
+        assert!(*subscription.confirmed.borrow());
+        registry.confirm(&set(&[]));
+        assert!(!*subscription.confirmed.borrow());
+    }
+}

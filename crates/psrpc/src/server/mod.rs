@@ -117,8 +117,9 @@ impl Server {
         let (request_subscription, requests) = requests;
         let route = Route::new(self.bus.clone(), *method, self.id.clone(), accept, MAX_RUNNING);
         let stop = CancellationToken::new();
+        let tokens = (self.bus.closing().clone(), stop.clone());
         let (done, ended) = oneshot::channel();
-        let listening = listen(Arc::new(route), requests, verdicts, stop.clone());
+        let listening = listen(Arc::new(route), requests, verdicts, tokens);
         self.bus.spawn(async move {
             listening.await;
             // Nobody waits when the registration was dropped.
@@ -179,17 +180,18 @@ impl Drop for Taken {
     }
 }
 
-/// Takes requests until `stop`, then lets the running ones end.
+/// Takes requests until `stop`, then lets the running ones end; ends them all when the bus is `closing`.
 async fn listen(
     route: Arc<Route>,
     mut requests: mpsc::Receiver<Bytes>,
     mut verdicts: Option<mpsc::Receiver<Bytes>>,
-    stop: CancellationToken,
+    (closing, stop): (CancellationToken, CancellationToken),
 ) {
     let mut tasks = JoinSet::new();
     loop {
         tokio::select! {
             biased;
+            () = closing.cancelled() => break,
             () = stop.cancelled() => break,
             Some(_) = tasks.join_next(), if !tasks.is_empty() => {}
             Some(payload) = next(&mut verdicts) => settle(&route, &payload),
@@ -200,7 +202,9 @@ async fn listen(
     }
     drop((requests, verdicts));
     route.abandon_claims();
-    while tasks.join_next().await.is_some() {}
+    if closing.run_until_cancelled(async { while tasks.join_next().await.is_some() {} }).await.is_none() {
+        tasks.shutdown().await;
+    }
 }
 
 async fn next(messages: &mut Option<mpsc::Receiver<Bytes>>) -> Option<Bytes> {

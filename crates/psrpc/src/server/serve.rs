@@ -135,8 +135,10 @@ pub(super) async fn serve(route: Arc<Route>, payload: Bytes) {
         }
         Err(error) => return tracing::debug!(method = %route.method, %error, "unreadable request, ignored"),
     };
-    let Some(left) = clock::until(request.expiry, clock::unix_nanos()) else {
-        return tracing::debug!(method = %route.method, request_id = request.request_id, "request came too late");
+    let now = clock::unix_nanos();
+    let Some(left) = clock::until(request.expiry, now) else {
+        let late_ms = now.saturating_sub(request.expiry) / 1_000_000;
+        return tracing::warn!(method = %route.method, late_ms, "request expired; are the clocks of both hosts right?");
     };
     let deadline = Instant::now() + left.min(MAX_WAIT);
     let offer = match (route.accept)(request.raw_request.clone()) {
