@@ -190,7 +190,7 @@ mod tests {
         assert_eq!(bitrate(30.0, 1920, 1080), 3_500_000);
         assert_eq!(bitrate(60.0, 1920, 1080), 5_886_274);
         assert_eq!(bitrate(30.0, 960, 540), 1_237_436);
-        assert_eq!(bitrate(30.0, 2, 2), 183);
+        assert_eq!(bitrate(30.0, 2, 2), 181);
     }
 
     #[test]

@@ -251,3 +251,6 @@ impl Outbox {
         FIRST_RETRY.saturating_mul(1 << doublings).min(longest)
     }
 }
+
+#[cfg(test)]
+mod tests;
