@@ -21,8 +21,11 @@ pub(super) type Accept = dyn Fn(Bytes) -> Result<Offer, Error> + Send + Sync;
 /// A request that could be handled here.
 pub(super) struct Offer {
     pub(super) affinity: f32,
-    pub(super) run: Box<dyn FnOnce(Metadata) -> BoxFuture<'static, Result<Vec<u8>, Error>> + Send>,
+    pub(super) run: Box<Run>,
 }
+
+/// The handler with its request; gives the serialised reply.
+pub(super) type Run = dyn FnOnce(Metadata) -> BoxFuture<'static, Result<Vec<u8>, Error>> + Send;
 
 /// What all requests of one registration share.
 pub(super) struct Route {

@@ -1,0 +1,79 @@
+//! A master with a replica, watched by a sentinel.
+
+use psrpc::{Bus, BusError, Client, Config, Mode, Options};
+use tempfile::TempDir;
+
+use crate::support::{Echo, QUEUE, Reconnect, Redis, Text, free_port, text};
+
+struct Trio {
+    master: Redis,
+    replica: Redis,
+    sentinel: Redis,
+}
+
+impl Trio {
+    async fn start() -> Self {
+        let master = Redis::start("requirepass secret\nmasterauth secret\nrepl-diskless-sync-delay 0").await;
+        let follow = format!("replicaof 127.0.0.1 {}\nrequirepass secret\nmasterauth secret", master.port);
+        let mut replica = Redis::start(&follow).await;
+        assert!(replica.logs(&["MASTER <-> REPLICA sync: Finished with success"]).await);
+        let mut sentinel = start_sentinel(master.port).await;
+        assert!(sentinel.logs(&["+slave slave"]).await, "the sentinel learns of the replica");
+        Self { master, replica, sentinel }
+    }
+
+    fn config(&self, name: &str) -> Config {
+        let mode = Mode::Sentinel {
+            master: name.to_owned(),
+            // The first one does not answer: the next is asked.
+            addresses: vec![format!("127.0.0.1:{}", free_port()), self.sentinel.address()],
+            username: String::new(),
+            password: "watch".into(),
+        };
+        Config { password: "secret".into(), ..Config::new(mode) }
+    }
+}
+
+async fn start_sentinel(master: u16) -> Redis {
+    for _ in 0..5 {
+        let port = free_port();
+        let settings = format!(
+            "port {port}\nrequirepass watch\n\
+             sentinel monitor main 127.0.0.1 {master} 1\nsentinel auth-pass main secret\n\
+             sentinel down-after-milliseconds main 300\nsentinel failover-timeout main 5000",
+        );
+        if let Some(redis) = Redis::try_start(TempDir::new().unwrap(), port, &settings, &["--sentinel"]).await
+        {
+            return redis;
+        }
+    }
+    panic!("the sentinel does not start");
+}
+
+#[tokio::test]
+async fn calls_follow_a_failover() {
+    let mut trio = Trio::start().await;
+    let (server_bus, client_bus) =
+        (Bus::connect(trio.config("main")).await.unwrap(), Bus::connect(trio.config("main")).await.unwrap());
+    let _echo = Echo::start(&server_bus, 1.0).await;
+    let client = Client::new(&client_bus, "Echo").await.unwrap();
+    let reply: Text = client.call(&QUEUE, &[], &text("before"), Options::default()).await.unwrap();
+    assert!(reply.text.starts_with("before"));
+
+    let mut reconnects = [&server_bus, &client_bus].map(Reconnect::watch);
+    trio.master.kill();
+    for reconnect in &mut reconnects {
+        reconnect.lost().await;
+        reconnect.back().await;
+    }
+    assert!(trio.replica.logs(&["MASTER MODE enabled"]).await, "the replica was promoted");
+    let reply: Text = client.call(&QUEUE, &[], &text("after"), Options::default()).await.unwrap();
+    assert!(reply.text.starts_with("after"));
+}
+
+#[tokio::test]
+async fn unknown_master_is_named() {
+    let trio = Trio::start().await;
+    let Err(error) = Bus::connect(trio.config("other")).await else { panic!("there is no such master") };
+    assert!(matches!(&error, BusError::NoMaster { master, asked: 2, .. } if master == "other"), "{error}");
+}
