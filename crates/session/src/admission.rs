@@ -194,3 +194,94 @@ impl Admission {
         self.idle_cores - pending - idle_ratio * self.cores > self.cost(work)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SERVED: [Work; 2] = [Work::Rtmp, Work::WhipBypass];
+
+    fn unset(cores: f64) -> (Admission, Instant) {
+        (Admission::new(Costs::default(), SERVED, cores), Instant::now())
+    }
+
+    fn set(rtmp: f64, cores: f64) -> (Admission, Instant) {
+        let costs = Costs { rtmp: Some(rtmp), ..Costs::default() };
+        (Admission::new(costs, [Work::Rtmp], cores), Instant::now())
+    }
+
+    #[test]
+    fn a_machine_without_sessions_takes_the_first_one_however_small_it_is() {
+        let (mut admission, now) = unset(0.5);
+        admission.observe_idle(0.1);
+        assert!(admission.available(now));
+        let claim = admission.admit(now, Work::Rtmp).unwrap();
+        assert!(!admission.available(now));
+        assert_eq!(admission.admit(now, Work::Rtmp).unwrap_err(), Admitted::Full);
+        drop(claim);
+        assert_eq!(admission.active(), 0);
+        assert!(admission.admit(now, Work::Rtmp).is_ok());
+    }
+
+    #[test]
+    fn a_cost_that_is_set_is_honoured_even_when_nothing_ever_fits() {
+        let (mut admission, now) = set(2.0, 2.0);
+        assert!(!admission.available(now));
+        assert_eq!(admission.admit(now, Work::Rtmp).unwrap_err(), Admitted::Full);
+        assert_eq!(admission.never_met(), [(Work::Rtmp, 2.0, 1.7)]);
+        let (admission, _) = set(1.6, 2.0);
+        assert_eq!(admission.never_met(), []);
+    }
+
+    #[test]
+    fn a_granted_cost_counts_until_it_can_be_measured() {
+        let (mut admission, now) = set(1.0, 2.0);
+        let _first = admission.admit(now, Work::Rtmp).unwrap();
+        assert_eq!(admission.admit(now + PENDING / 2, Work::Rtmp).unwrap_err(), Admitted::Full);
+        // The measured load says that the first one needs less than it was taken to.
+        admission.observe_idle(1.9);
+        assert!(admission.admit(now + PENDING, Work::Rtmp).is_ok());
+    }
+
+    #[test]
+    fn a_publisher_that_is_here_may_use_half_of_what_is_left_free_for_others() {
+        let (mut admission, now) = set(1.5, 2.0);
+        assert!(!admission.available(now), "2.0 - 0.6 is not over 1.5");
+        assert!(admission.admit(now, Work::Rtmp).is_ok(), "2.0 - 0.3 is");
+    }
+
+    #[test]
+    fn availability_needs_room_for_the_most_expensive_kind() {
+        let (mut admission, now) = unset(2.0);
+        let _claim = admission.admit(now, Work::WhipBypass).unwrap();
+        let later = now + PENDING;
+        admission.observe_idle(1.0);
+        assert!(!admission.available(later), "1.0 - 0.6 is not over 0.6");
+        admission.observe_idle(1.3);
+        assert!(admission.available(later));
+    }
+
+    #[test]
+    fn costs_are_learned_from_sessions_of_the_same_sort() {
+        let (mut admission, _) = unset(8.0);
+        assert_eq!((admission.cost(Work::Rtmp), admission.cost(Work::WhipBypass)), (0.6, 0.05));
+        for _ in 0..100 {
+            admission.observe_session(Work::Rtmp, 1.2);
+        }
+        assert!((admission.cost(Work::Rtmp) - 1.2).abs() < 0.001);
+        assert_eq!(admission.cost(Work::Url), admission.cost(Work::Rtmp));
+        assert_eq!(admission.cost(Work::WhipBypass), 0.05);
+        for _ in 0..1000 {
+            admission.observe_session(Work::Rtmp, 0.0);
+        }
+        assert!((admission.cost(Work::Rtmp) - 0.15).abs() < 1e-9, "a still picture is no promise");
+    }
+
+    #[test]
+    fn a_closed_server_takes_nothing() {
+        let (mut admission, now) = unset(2.0);
+        admission.close();
+        assert!(!admission.available(now));
+        assert_eq!(admission.admit(now, Work::Rtmp).unwrap_err(), Admitted::ShuttingDown);
+    }
+}

@@ -37,7 +37,7 @@ impl Ingress {
         self.close_sources(&why);
         self.reports.close();
         let outcome = Outcome::Ended(why.clone());
-        let well = matches!(why, Why::Finished | Why::Lost) && self.room == Room::In;
+        let well = matches!(why, Why::Finished | Why::Lost) && matches!(self.state, State::Live);
         match well.then(|| self.workers.finish()).flatten() {
             Some(worker) => {
                 self.out.push(Output::FinishWorker(worker));

@@ -45,6 +45,9 @@ impl Layers {
     pub(crate) fn set(&mut self, layers: Vec<Layer>) -> bool {
         let changed = self.have != layers;
         self.have = layers;
+        for quality in Qualities::ALL.without(self.qualities()).iter() {
+            self.keys[index(quality)].due = None;
+        }
         changed
     }
 
@@ -64,13 +67,13 @@ impl Layers {
         let paused = self.qualities().without(self.wanted);
         let before = std::mem::replace(&mut self.paused, paused);
         for quality in paused.without(before).iter() {
-            self.keys[quality as usize].due = None;
+            self.keys[index(quality)].due = None;
             out.push(Output::Pause(quality));
         }
         for quality in before.without(paused).iter() {
             // A quality that the new ladder lacks was paused too: resuming it makes it work should it come back.
             out.push(Output::Resume(quality));
-            self.keys[quality as usize] = Key::default();
+            self.keys[index(quality)] = Key::default();
             self.request(now, quality, budget, out);
         }
     }
@@ -78,7 +81,7 @@ impl Layers {
     /// A keyframe, now or when the layer may have its next one; none of a layer that is paused, since its resumption brings one.
     pub(crate) fn request(&mut self, now: Instant, quality: Quality, budget: &Budget, out: &mut Vec<Output>) {
         let active = self.active().contains(quality);
-        let key = &mut self.keys[quality as usize];
+        let key = &mut self.keys[index(quality)];
         if !active || key.due.is_some() {
             return;
         }
@@ -105,7 +108,7 @@ impl Layers {
     /// Sends the keyframes whose time has come.
     pub(crate) fn expire(&mut self, now: Instant, out: &mut Vec<Output>) {
         for quality in Quality::ALL {
-            let key = &mut self.keys[quality as usize];
+            let key = &mut self.keys[index(quality)];
             if key.due.take_if(|due| *due <= now).is_some() {
                 key.last = Some(now);
                 out.push(Output::Keyframe(quality));
@@ -117,4 +120,8 @@ impl Layers {
     pub(crate) fn drop_requests(&mut self) {
         self.keys = Default::default();
     }
+}
+
+fn index(quality: Quality) -> usize {
+    usize::from(quality.number())
 }

@@ -117,6 +117,7 @@ impl Ingress {
             Input::AudioReady { channels, .. } if self.settings.audio => {
                 self.media_by = None;
                 self.facts.channels = Some(channels);
+                self.workers.sounds();
                 self.tracks.ready(now, Kind::Audio);
             }
             Input::FrameOut(_) => {
@@ -160,6 +161,10 @@ impl Ingress {
     fn worker_lost(&mut self, now: Instant, text: String) {
         tracing::warn!(text, "worker failed");
         self.layers.drop_requests();
+        if self.sources.current().is_none() {
+            // The next connection is being accepted, and gets a worker of its own.
+            return self.workers.gone();
+        }
         match self.workers.failed(now, &self.budget) {
             Verdict::Restart => {
                 self.media_by.get_or_insert(now + self.budget.first_media);
@@ -209,7 +214,8 @@ impl Ingress {
         self.facts.video_rate.add(now, video_bytes);
         self.facts.audio_rate.add(now, audio_bytes);
         self.refresh(now);
-        let expected = !self.layers.active().is_empty() || self.facts.channels.is_some();
+        let pictures = video_bytes > 0 && !self.layers.active().is_empty();
+        let expected = pictures || (audio_bytes > 0 && self.workers.has_sound());
         if !expected {
             return self.workers.rest();
         }
@@ -226,7 +232,11 @@ impl Ingress {
     fn source_ended(&mut self, now: Instant, source: SourceId, end: SourceEnd) {
         match self.sources.ended(source, end.clone().into()) {
             Left::Unknown => self.ignore(&Input::SourceEnded { source, end }),
-            Left::Another => {}
+            Left::Another => {
+                if self.sources.current().is_none() && self.workers.id().is_none() {
+                    self.workers.gone();
+                }
+            }
             Left::Nobody(why) => self.end(now, why),
         }
     }

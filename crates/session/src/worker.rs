@@ -17,6 +17,8 @@ pub(crate) struct Workers {
     fruitless: u32,
     /// This one gave out something.
     fruitful: bool,
+    /// This one encodes sound.
+    sound: bool,
     fed: Option<Fed>,
 }
 
@@ -48,7 +50,7 @@ pub(crate) enum Verdict {
 impl Workers {
     pub(crate) fn new() -> Self {
         let failures = VecDeque::new();
-        Self { last: 0, state: State::None, failures, fruitless: 0, fruitful: false, fed: None }
+        Self { last: 0, state: State::None, failures, fruitless: 0, fruitful: false, sound: false, fed: None }
     }
 
     /// The one that exists, whatever it does.
@@ -71,8 +73,7 @@ impl Workers {
         self.last += 1;
         let id = WorkerId(self.last);
         self.state = State::Starting { id, by: now + budget.worker_start };
-        self.fruitful = false;
-        self.fed = None;
+        (self.fruitful, self.sound, self.fed) = (false, false, None);
         id
     }
 
@@ -80,6 +81,14 @@ impl Workers {
         if matches!(self.state, State::Starting { id: starting, .. } if starting == id) {
             self.state = State::Running(id);
         }
+    }
+
+    pub(crate) fn sounds(&mut self) {
+        self.sound = true;
+    }
+
+    pub(crate) fn has_sound(&self) -> bool {
+        self.sound
     }
 
     /// Media went in, of which something should come out. False when nothing has for too long.
