@@ -1,4 +1,4 @@
-//! The pieces that the `sluicegate` binary is wired from: configuration, command line, logs, health, metrics, CPU.
+//! The pieces that the `sluicegate` binary is wired from.
 
 #![forbid(unsafe_code)]
 
@@ -8,5 +8,8 @@ pub mod config;
 pub mod cpu;
 pub mod health;
 pub mod http;
+mod id;
 pub mod logs;
 pub mod metrics;
+pub mod serve;
+pub mod supervise;

@@ -24,4 +24,4 @@ pub use publisher::{Closer, Event, Publisher, Why};
 pub use request::{Error, Request};
 pub use wrong_keys::{WrongKeyLimits, WrongKeys};
 
-pub use ::rtmp::{CodecId, Metadata};
+pub use ::rtmp::{CodecId, Error as ProtocolError, Metadata};

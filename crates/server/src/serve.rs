@@ -1,0 +1,278 @@
+//! The server from its start to its end: what is opened, in which order, and how it is closed again.
+
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::{Context, Result};
+use axum::Router;
+use intake::rtmp::{Limits, Listener};
+use livekit::{bus, room::Network, token::Keys};
+use pipeline::Launch;
+use psrpc::Bus;
+use session::{Admission, Costs, Shutdown, Work};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    task::JoinSet,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::{Config, UdpPorts},
+    cpu::Sampler,
+    health::Health,
+    http::Server,
+    metrics::Metrics,
+    supervise::{Shared, Supervisor},
+};
+
+/// How often the machine's load is looked at.
+const SAMPLE: Duration = Duration::from_secs(1);
+
+/// How long final states may still be delivered when all sessions are over.
+const LAST_STATES: Duration = Duration::from_secs(5);
+
+/// Serves until a signal ends it: SIGTERM and SIGQUIT drain, SIGINT or a second one ends sessions now.
+///
+/// # Errors
+/// What cannot be opened at start, with what to look at.
+pub async fn serve(config: Config, worker: PathBuf) -> Result<()> {
+    let mut signals = Signals::listen()?;
+    let health = Health::new();
+    let metrics = Metrics::new(&crate::id::random("NE_"), health.clone());
+    let stop = CancellationToken::new();
+    let mut tasks = JoinSet::new();
+    let folder = tempfile::Builder::new()
+        .prefix("sluicegate-")
+        .tempdir()
+        .context("make a folder for the plugin registry")?;
+    let launch = Launch::new(worker, folder.path().join("registry.bin"));
+    // The two slow starts do not wait for each other.
+    let (registry, bus) = tokio::join!(launch.build_registry(), Bus::connect(config.redis.clone()));
+    registry.context(
+        "start the media worker: is sluicegate-worker installed beside this executable, with GStreamer?",
+    )?;
+    let bus = bus.context("unable to connect to redis")?;
+    let supervisor = Supervisor::new(shared(&config, &bus, launch, &metrics).await?);
+    open_pages(&config, &health, &metrics, &supervisor, &stop, &mut tasks).await?;
+    let listener = listen(&config)?;
+    let deaf = stop.child_token();
+    tasks.spawn(sample(supervisor.clone(), health.clone(), metrics.clone(), stop.clone()));
+    tasks.spawn(watch_redis(bus.clone(), health.clone(), metrics.clone(), stop.clone()));
+    if let Some(listener) = listener {
+        tracing::info!(address = %listener.local_addr(), "listening for RTMP");
+        tasks.spawn(admit(listener, supervisor.clone(), deaf.clone()));
+    }
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
+    drain(&mut signals, &health, &supervisor).await;
+    stop.cancel();
+    while tasks.join_next().await.is_some() {}
+    close(supervisor, bus).await;
+    tracing::info!("ended");
+    Ok(())
+}
+
+/// Waits for the first signal, then for the last session or the second signal.
+async fn drain(signals: &mut Signals, health: &Health, supervisor: &Supervisor) {
+    let mut how = signals.next().await;
+    health.set_draining();
+    loop {
+        tracing::info!(?how, sessions = supervisor.active().len(), "shutting down");
+        supervisor.shut_down(how).await;
+        tokio::select! {
+            () = supervisor.finished() => return,
+            _ = signals.next() => how = Shutdown::Now,
+        }
+    }
+}
+
+async fn close(supervisor: Supervisor, bus: Bus) {
+    if let Some(shared) = supervisor.into_shared() {
+        let undelivered = shared.reporters.shutdown(LAST_STATES).await;
+        if undelivered > 0 {
+            tracing::error!(undelivered, "final states could not be delivered to livekit-server");
+        }
+    }
+    bus.close().await;
+}
+
+async fn shared(config: &Config, bus: &Bus, launch: Launch, metrics: &Metrics) -> Result<Shared> {
+    let io = bus::IoInfo::connect(bus).await.context("subscribe to livekit-server's answers")?;
+    let handlers = bus::Handlers::serve(bus).await.context("serve livekit-server's requests")?;
+    let admission = Admission::new(costs(config), [Work::Rtmp], sampler()?.1);
+    for (work, cost, most) in admission.never_met() {
+        tracing::warn!(
+            ?work,
+            cost,
+            most,
+            "this machine can never take such a session: its cpu_cost is more than it has"
+        );
+    }
+    Ok(Shared {
+        reporters: bus::Reporters::new(Arc::new(io.clone()), unix_nanos),
+        io,
+        handlers,
+        launch,
+        keys: Keys { api_key: config.api_key.clone(), api_secret: config.api_secret.reveal().to_owned() },
+        ws_url: config.ws_url.clone(),
+        network: network(config),
+        metrics: metrics.clone(),
+        admission: Mutex::new(admission),
+    })
+}
+
+fn costs(config: &Config) -> Costs {
+    let cost = &config.cpu_cost;
+    Costs {
+        rtmp: cost.rtmp,
+        whip: cost.whip,
+        whip_bypass: cost.whip_bypass,
+        url: cost.url,
+        min_idle_ratio: cost.min_idle_ratio,
+    }
+}
+
+fn network(config: &Config) -> Network {
+    let ports = match &config.rtc.udp {
+        UdpPorts::PerSession(ports) => Some(ports.clone()),
+        // Those are for publishers that come over WebRTC.
+        UdpPorts::Shared(_) => None,
+    };
+    Network { ports, addresses: Vec::new() }
+}
+
+/// Unix time; 0 before 1970.
+fn unix_nanos() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_nanos()).unwrap_or(i64::MAX)
+}
+
+fn listen(config: &Config) -> Result<Option<Listener>> {
+    let Some(port) = config.rtmp_port else { return Ok(None) };
+    let address = SocketAddr::new(config.bind_address, port);
+    let listener = Listener::bind(address, Limits::default());
+    listener
+        .map(Some)
+        .with_context(|| format!("listen for RTMP at {address}: is another server there (rtmp_port)?"))
+}
+
+/// Hands publishers to the supervisor; closes the listener and its connections once told to stop.
+async fn admit(mut listener: Listener, supervisor: Supervisor, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            request = listener.accept() => match request {
+                Some(request) => supervisor.admit(request),
+                None => break,
+            },
+            () = stop.cancelled() => break,
+        }
+    }
+    listener.shutdown().await;
+}
+
+async fn open_pages(
+    config: &Config,
+    health: &Health,
+    metrics: &Metrics,
+    supervisor: &Supervisor,
+    stop: &CancellationToken,
+    tasks: &mut JoinSet<()>,
+) -> Result<()> {
+    let sessions = {
+        let supervisor = supervisor.clone();
+        move || async move { serde_json::json!({ "ingress_ids": supervisor.active() }).to_string() }
+    };
+    let pages = [
+        ("health_port", config.health_port, health.router()),
+        ("prometheus_port", config.prometheus_port, metrics.router()),
+        ("debug_handler_port", config.debug_handler_port, Router::new().fallback(sessions)),
+    ];
+    for (key, port, router) in pages {
+        let Some(port) = port else { continue };
+        let address = SocketAddr::new(config.bind_address, port);
+        let server =
+            Server::bind(address, router).await.with_context(|| format!("listen at {address} ({key})"))?;
+        let stop = stop.clone();
+        tasks.spawn(async move {
+            if let Err(error) = server.run(stop).await {
+                tracing::error!(%error, key, "page server ended");
+            }
+        });
+    }
+    Ok(())
+}
+
+/// A sampler, and the cores that it counts.
+fn sampler() -> Result<(Sampler, f64)> {
+    let mut sampler = Sampler::new(Instant::now()).context("read the machine's CPU times from /proc")?;
+    let cores = sampler.sample(Instant::now()).context("read the machine's CPU times from /proc")?.cores;
+    Ok((sampler, cores))
+}
+
+async fn sample(supervisor: Supervisor, health: Health, metrics: Metrics, stop: CancellationToken) {
+    let Ok((mut sampler, _)) = sampler().inspect_err(|error| tracing::error!("{error:#}")) else { return };
+    let mut tick = tokio::time::interval(SAMPLE);
+    loop {
+        tokio::select! {
+            _ = tick.tick() => {}
+            () = stop.cancelled() => return,
+        }
+        match sampler.sample(Instant::now()) {
+            Ok(usage) => {
+                metrics.set_cpu_load(usage.load());
+                health.set_accepting(supervisor.observe_idle(usage.idle_cores));
+            }
+            Err(error) => tracing::warn!(%error, "cannot read the machine's CPU times"),
+        }
+    }
+}
+
+async fn watch_redis(bus: Bus, health: Health, metrics: Metrics, stop: CancellationToken) {
+    let mut status = bus.status();
+    let mut before = true;
+    loop {
+        let connected = *status.borrow_and_update() == psrpc::Status::Connected;
+        health.set_redis_connected(connected);
+        if connected && !before {
+            metrics.reconnected("redis");
+            tracing::info!("connected to redis again");
+        } else if before && !connected {
+            tracing::error!(
+                "connection to redis is lost; sessions go on, new ones are refused until it is back"
+            );
+        }
+        before = connected;
+        tokio::select! {
+            changed = status.changed() => if changed.is_err() { return },
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+/// The signals that end the process.
+struct Signals {
+    drain: [Signal; 2],
+    now: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self> {
+        let on = |kind| signal(kind).context("listen for signals");
+        Ok(Self {
+            drain: [on(SignalKind::terminate())?, on(SignalKind::quit())?],
+            now: on(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) -> Shutdown {
+        let [terminate, quit] = &mut self.drain;
+        tokio::select! {
+            _ = terminate.recv() => Shutdown::Drain,
+            _ = quit.recv() => Shutdown::Drain,
+            _ = self.now.recv() => Shutdown::Now,
+        }
+    }
+}

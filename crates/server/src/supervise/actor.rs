@@ -1,0 +1,271 @@
+//! One session: its state machine fed with all that happens, and what it decides carried out.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant},
+};
+
+use intake::rtmp::Request;
+use livekit::{bus, room::Participant};
+use pipeline::Command;
+use session::{Admitted, Claim, Ingress, Input, Outcome, Output, Qualities, SourceId, Token, Why};
+use tokio::{
+    sync::mpsc,
+    task::{AbortHandle, JoinSet},
+};
+use tracing::Instrument;
+
+use super::{
+    Shared,
+    mail::{Mail, Mailbox, Message},
+    source::{Source, Stage},
+    worker::Worker,
+};
+use crate::metrics::Running;
+
+/// How long a session's tasks may take to end once it is over: each has been told to. Past it they are aborted.
+const LAST_TASKS: Duration = Duration::from_secs(6);
+
+/// What a session is made of, besides its state machine.
+pub(super) struct Setup {
+    pub(super) shared: Arc<Shared>,
+    pub(super) record: bus::Record,
+    pub(super) resource_id: String,
+    /// `None` for a session that is refused.
+    pub(super) media: Option<bus::Media>,
+    pub(super) admitted: Result<Claim, Admitted>,
+    pub(super) registration: Option<bus::Registration>,
+    pub(super) ingress: Ingress,
+    pub(super) first: Request,
+    pub(super) epoch: Instant,
+    pub(super) mail: Mail,
+    pub(super) mailbox: Mailbox,
+}
+
+/// The number of a session's first connection.
+pub(super) const FIRST: SourceId = SourceId(0);
+
+pub(super) struct Actor {
+    pub(super) shared: Arc<Shared>,
+    pub(super) record: bus::Record,
+    pub(super) resource_id: String,
+    pub(super) media: Option<bus::Media>,
+    pub(super) claim: Option<Claim>,
+    pub(super) registration: Option<bus::Registration>,
+    pub(super) ingress: Ingress,
+    pub(super) epoch: Instant,
+    pub(super) mail: Mail,
+    pub(super) mailbox: mpsc::Receiver<Message>,
+    pub(super) sources: HashMap<SourceId, Source>,
+    pub(super) next_source: u64,
+    /// Connections that came too late for this session.
+    pub(super) deferred: Vec<Request>,
+    pub(super) worker: Option<Worker>,
+    pub(super) paused: Qualities,
+    pub(super) room: Arc<OnceLock<Participant>>,
+    pub(super) joining: Option<AbortHandle>,
+    pub(super) reporter: Option<Arc<bus::Reporter>>,
+    pub(super) replies: HashMap<Token, bus::Reply>,
+    pub(super) next_token: u64,
+    pub(super) running: Option<Running>,
+    pub(super) tasks: JoinSet<()>,
+    pub(super) over: Option<Outcome>,
+}
+
+enum News {
+    Input(Input),
+    Message(Message),
+    Asked(bus::Request),
+}
+
+impl Actor {
+    /// Runs a session to its end. Gives back the connections that came too late for it.
+    pub(super) async fn run(setup: Setup) -> Vec<Request> {
+        let admitted = match &setup.admitted {
+            Ok(_) => Admitted::Yes,
+            Err(answer) => *answer,
+        };
+        let mut actor = Self::new(setup);
+        actor.handle(Input::Admission(admitted));
+        while actor.over.is_none() {
+            let news = actor.next().await;
+            actor.take(news);
+        }
+        actor.end().await
+    }
+
+    fn new(setup: Setup) -> Self {
+        let mut actor = Self {
+            shared: setup.shared,
+            record: setup.record,
+            resource_id: setup.resource_id,
+            media: setup.media,
+            claim: setup.admitted.ok(),
+            registration: setup.registration,
+            ingress: setup.ingress,
+            epoch: setup.epoch,
+            mail: setup.mail,
+            mailbox: setup.mailbox.0,
+            sources: HashMap::new(),
+            next_source: FIRST.0,
+            deferred: Vec::new(),
+            worker: None,
+            paused: Qualities::NONE,
+            room: Arc::default(),
+            joining: None,
+            reporter: None,
+            replies: HashMap::new(),
+            next_token: 0,
+            running: None,
+            tasks: JoinSet::new(),
+            over: None,
+        };
+        actor.add_source(setup.first);
+        actor
+    }
+
+    async fn next(&mut self) -> News {
+        let deadline = self.ingress.next_deadline();
+        let asked = async {
+            match &mut self.registration {
+                Some(registration) => registration.recv().await,
+                None => std::future::pending().await,
+            }
+        };
+        let tick = async {
+            match deadline {
+                Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            message = self.mailbox.recv() => match message {
+                Some(message) => News::Message(message),
+                None => unreachable!("the session holds a sender of its own"),
+            },
+            request = asked => News::Asked(request),
+            () = tick => News::Input(Input::Tick),
+        }
+    }
+
+    fn take(&mut self, news: News) {
+        while let Some(joined) = self.tasks.try_join_next() {
+            ended_well(joined);
+        }
+        match news {
+            News::Input(input) | News::Message(Message::Input(input)) => self.handle(input),
+            News::Message(Message::Accepted(id, closer)) => {
+                if let Some(source) = self.sources.get_mut(&id) {
+                    source.stage = Stage::Flows(closer);
+                    self.handle(Input::SourceAccepted(id));
+                } else {
+                    closer.close(&Why::TakenOver.broadcaster());
+                }
+            }
+            News::Message(Message::TakeOver(request)) => {
+                self.shared.metrics.taken_over();
+                tracing::info!(peer = %request.peer, encoder = %request.encoder, "another publisher with the same key");
+                let id = self.add_source(request);
+                self.handle(Input::TookOver(id));
+            }
+            News::Message(Message::Joined(joined)) => self.joined(joined),
+            News::Message(Message::Measured(worker, cores)) => self.measured(worker, cores),
+            News::Asked(request) => self.asked(request),
+        }
+    }
+
+    pub(super) fn handle(&mut self, input: Input) {
+        for output in self.ingress.handle(Instant::now(), input) {
+            self.carry_out(output);
+        }
+    }
+
+    fn carry_out(&mut self, output: Output) {
+        match output {
+            Output::AcceptSource(id) => self.accept(id),
+            Output::RejectSource { source, why } | Output::CloseSource { source, why } => {
+                self.close(source, &why)
+            }
+            Output::DeferSource(id) => self.defer(id),
+            Output::Join => self.join(),
+            Output::Leave => self.leave(),
+            Output::Publish { video, audio } => self.publish(video, audio),
+            Output::UpdateLayers(layers) => self.update_layers(layers),
+            Output::StartWorker { worker, source, replay, paused } => {
+                self.start_worker(worker, source, replay, paused)
+            }
+            Output::FinishWorker(id) => self.with_worker(id, Worker::finish),
+            Output::StopWorker(id) => self.with_worker(id, Worker::stop),
+            Output::Pause(quality) => {
+                self.paused = self.paused.iter().chain([quality]).collect();
+                self.command(Command::Pause(quality));
+            }
+            Output::Resume(quality) => {
+                self.paused = self.paused.iter().filter(|paused| *paused != quality).collect();
+                self.command(Command::Resume(quality));
+            }
+            Output::Keyframe(quality) => self.command(Command::Keyframe(quality)),
+            Output::Report(status) => self.report(&status),
+            Output::Reply { token, answer } => self.reply(token, answer),
+            Output::Over(outcome) => self.over = Some(outcome),
+        }
+    }
+
+    async fn end(mut self) -> Vec<Request> {
+        self.mailbox.close();
+        while let Ok(message) = self.mailbox.try_recv() {
+            match message {
+                Message::TakeOver(request) => self.deferred.push(request),
+                Message::Accepted(_, closer) => closer.close(&Why::Finished.broadcaster()),
+                _ => {}
+            }
+        }
+        if let Some(worker) = &self.worker {
+            worker.stop();
+        }
+        for (_, source) in self.sources.drain() {
+            match source.stage {
+                Stage::Asks(request) => self.deferred.push(request),
+                Stage::Flows(closer) => closer.close(&Why::Finished.broadcaster()),
+                Stage::Entering => {}
+            }
+        }
+        drop(self.replies);
+        let joined = async { while self.tasks.join_next().await.map(ended_well).is_some() {} };
+        if tokio::time::timeout(LAST_TASKS, joined).await.is_err() {
+            tracing::error!(left = self.tasks.len(), "a session's tasks did not end in time and are aborted");
+            self.tasks.shutdown().await;
+        }
+        let outcome = self.over.expect("a session ends when it is over");
+        log_end(&self.shared, &outcome, self.epoch.elapsed());
+        drop(self.claim);
+        self.deferred
+    }
+
+    pub(super) fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
+        self.tasks.spawn(task.in_current_span())
+    }
+}
+
+fn log_end(shared: &Shared, outcome: &Outcome, lasted: Duration) {
+    let seconds = lasted.as_secs();
+    match outcome {
+        Outcome::Refused(reason) => {
+            shared.refused(reason);
+            tracing::warn!(reason = reason.label(), "publisher refused: {reason}");
+        }
+        Outcome::Ended(Why::Failed(reason)) => {
+            tracing::error!(reason = reason.label(), seconds, "session failed: {reason}");
+        }
+        Outcome::Ended(why) => tracing::info!(reason = why.label(), seconds, "session over"),
+    }
+}
+
+fn ended_well(joined: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = joined
+        && !error.is_cancelled()
+    {
+        tracing::error!(%error, "a task of the session ended badly");
+    }
+}

@@ -1,0 +1,122 @@
+//! Where publishers, sessions, workers, rooms and the control plane meet. Nothing is decided here that `session` can decide.
+
+mod actor;
+mod door;
+mod feed;
+mod mail;
+mod report;
+mod room;
+mod source;
+mod worker;
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
+
+use livekit::{bus, room::Network, token::Keys};
+use pipeline::{Audio, Launch, Plan, ladder};
+use session::{Admission, Reason, Registry, Shutdown};
+use tokio_util::task::TaskTracker;
+
+use crate::metrics::{self, Metrics, Publication};
+use mail::Mail;
+
+/// What all sessions of this process share.
+pub struct Shared {
+    /// Look-ups at livekit-server.
+    pub io: bus::IoInfo,
+    /// Requests from livekit-server.
+    pub handlers: bus::Handlers,
+    /// States for livekit-server.
+    pub reporters: bus::Reporters,
+    /// How workers are started.
+    pub launch: Launch,
+    /// Signs the participants' tokens.
+    pub keys: Keys,
+    /// livekit-server's WebSocket URL.
+    pub ws_url: String,
+    /// Where participants' media leaves from.
+    pub network: Network,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Who may start.
+    pub admission: Mutex<Admission>,
+}
+
+impl Shared {
+    fn admission(&self) -> MutexGuard<'_, Admission> {
+        // Admission is arithmetic on its own fields: a panic elsewhere leaves it whole.
+        self.admission.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn refused(&self, reason: &Reason) {
+        self.metrics.refused(reason.label());
+        let how = match reason {
+            Reason::ControlUnavailable => Publication::Internal,
+            _ => Publication::Refused,
+        };
+        self.metrics.published(metrics::Input::Rtmp, how);
+    }
+}
+
+/// The sessions of this process. Clones share them.
+#[derive(Clone)]
+pub struct Supervisor {
+    shared: Arc<Shared>,
+    sessions: Registry<Mail>,
+    tasks: TaskTracker,
+}
+
+impl Supervisor {
+    /// No sessions yet.
+    pub fn new(shared: Shared) -> Self {
+        Self { shared: Arc::new(shared), sessions: Registry::new(), tasks: TaskTracker::new() }
+    }
+
+    /// Takes the machine's idle cores into account; true when there is room for another session of any kind.
+    pub fn observe_idle(&self, idle_cores: f64) -> bool {
+        let mut admission = self.shared.admission();
+        admission.observe_idle(idle_cores);
+        admission.available(Instant::now())
+    }
+
+    /// The ids of the ingresses that have a session here.
+    pub fn active(&self) -> Vec<String> {
+        let mut ids: Vec<String> = self.sessions.all().into_iter().map(|(id, _)| id).collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// No session begins any more; those that run go on ([`Shutdown::Drain`]) or end now. Returns when that is told.
+    pub async fn shut_down(&self, how: Shutdown) {
+        self.shared.admission().close();
+        for (_, mail) in self.sessions.all() {
+            mail.shut_down(how).await;
+        }
+    }
+
+    /// Returns when no session and no request is left. Call after [`Supervisor::shut_down`].
+    pub async fn finished(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    /// What the sessions shared, once all are gone; `None` while somebody else holds on to it.
+    pub fn into_shared(self) -> Option<Shared> {
+        let Self { shared, .. } = self;
+        Arc::into_inner(shared)
+    }
+}
+
+/// What a worker is to make of a source, from what the ingress asks for.
+fn plan(media: &bus::Media) -> Plan {
+    let video = match &media.video.encoding {
+        bus::Encoding::Preset(name) => ladder::preset(name)
+            .or_else(|| ladder::preset(ladder::DEFAULT_PRESET))
+            .expect("the default preset is data of ours"),
+        bus::Encoding::Custom(ladder) => ladder.clone(),
+    };
+    let audio = Audio::custom(media.audio.channels.into(), media.audio.bitrate_bps, media.audio.dtx);
+    Plan { video, audio }
+}

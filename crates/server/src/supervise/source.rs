@@ -1,0 +1,180 @@
+//! One connection of a publisher: read, put on the session's clock, counted.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use intake::rtmp::{Closer, Event, ProtocolError, Publisher, Request, Why};
+use media::{Kind, Unit};
+use session::{Input, SourceEnd, SourceId, Why as End};
+
+use super::{actor::Actor, feed::Feed, mail::Mail};
+use crate::metrics::{self, Metrics, Publication};
+
+/// The state machine hears of media this often: far under its own stall limits, far over the packet rate.
+pub(super) const SUMMARY: Duration = Duration::from_millis(200);
+
+/// A connection as the session's actor holds it.
+#[derive(Debug)]
+pub(super) struct Source {
+    pub(super) feed: Arc<Feed>,
+    pub(super) stage: Stage,
+}
+
+/// How far a connection has come.
+#[derive(Debug)]
+pub(super) enum Stage {
+    /// It asks.
+    Asks(Request),
+    /// It is being told to go on.
+    Entering,
+    /// Its media flows.
+    Flows(Closer),
+}
+
+impl Actor {
+    pub(super) fn add_source(&mut self, request: Request) -> SourceId {
+        let id = SourceId(self.next_source);
+        self.next_source += 1;
+        let feed = Arc::new(Feed::new(self.epoch));
+        self.sources.insert(id, Source { feed, stage: Stage::Asks(request) });
+        id
+    }
+
+    pub(super) fn accept(&mut self, id: SourceId) {
+        let Some(source) = self.sources.get_mut(&id) else { return };
+        if let Stage::Asks(request) = std::mem::replace(&mut source.stage, Stage::Entering) {
+            tracing::info!(peer = %request.peer, encoder = %request.encoder, source = %id, "publisher accepted");
+            self.shared.metrics.published(metrics::Input::Rtmp, Publication::Success);
+            let task = run(id, request, source.feed.clone(), self.mail.clone(), self.shared.metrics.clone());
+            self.spawn(task);
+        }
+    }
+
+    pub(super) fn close(&mut self, id: SourceId, why: &End) {
+        match self.sources.remove(&id).map(|source| source.stage) {
+            Some(Stage::Asks(request)) => {
+                let reason = why.broadcaster().into_owned();
+                self.spawn(async move { request.reject(&reason).await });
+            }
+            Some(Stage::Flows(closer)) => closer.close(&why.broadcaster()),
+            // Closed as soon as it says that it was accepted.
+            Some(Stage::Entering) | None => {}
+        }
+    }
+
+    pub(super) fn defer(&mut self, id: SourceId) {
+        if let Some(Stage::Asks(request)) = self.sources.remove(&id).map(|source| source.stage) {
+            self.deferred.push(request);
+        }
+    }
+}
+
+/// Tells the publisher to go on and reads it to its end.
+pub(super) async fn run(id: SourceId, request: Request, feed: Arc<Feed>, mail: Mail, metrics: Metrics) {
+    let mut publisher = match request.accept().await {
+        Ok(publisher) => publisher,
+        Err(error) => {
+            tracing::debug!(%error, source = %id, "publisher went before it was accepted");
+            mail.input(Input::SourceEnded { source: id, end: SourceEnd::Lost }).await;
+            return;
+        }
+    };
+    if !mail.accepted(id, publisher.closer()).await {
+        return;
+    }
+    let end = read(id, &mut publisher, &feed, &mail, &metrics).await;
+    mail.input(Input::SourceEnded { source: id, end }).await;
+}
+
+async fn read(
+    id: SourceId,
+    publisher: &mut Publisher,
+    feed: &Feed,
+    mail: &Mail,
+    metrics: &Metrics,
+) -> SourceEnd {
+    let mut tally = Tally::new(id, Instant::now());
+    loop {
+        let unit = match publisher.recv().await {
+            Some(Event::Unit(unit)) => unit,
+            Some(Event::Metadata(metadata)) => {
+                tracing::debug!(?metadata, source = %id, "publisher describes itself");
+                continue;
+            }
+            Some(Event::Ended(why)) => {
+                tracing::info!(source = %id, "publisher ended: {why}");
+                return end(why);
+            }
+            Some(_) => continue,
+            None => return SourceEnd::Lost,
+        };
+        let now = Instant::now();
+        if let Unit::Format(_, format) = &unit {
+            let kind = format.codec.kind();
+            mail.input(Input::SourceFormat { source: id, kind }).await;
+        }
+        if let Some(summary) = tally.count(&unit, now) {
+            mail.input(summary).await;
+        }
+        let dropped = feed.push(unit, now);
+        if dropped > 0 {
+            metrics.queue_dropped("publisher_to_worker", dropped as u64);
+            tally.dropped += dropped as u64;
+        }
+    }
+}
+
+fn end(why: Why) -> SourceEnd {
+    match why {
+        Why::Unpublished => SourceEnd::Finished,
+        Why::Silent => SourceEnd::Silent,
+        Why::Protocol(ProtocolError::Unsupported { codec, .. }) => SourceEnd::Unsupported(codec),
+        Why::Protocol(error) => SourceEnd::Invalid(error.to_string()),
+        // Closed by us: the session knows why.
+        Why::Disconnected | Why::Broken(_) | Why::Closed(_) => SourceEnd::Lost,
+        _ => SourceEnd::Lost,
+    }
+}
+
+/// What came since the last summary.
+struct Tally {
+    source: SourceId,
+    since: Instant,
+    video_bytes: u64,
+    audio_bytes: u64,
+    dropped: u64,
+    logged: Instant,
+}
+
+impl Tally {
+    fn new(source: SourceId, now: Instant) -> Self {
+        Self { source, since: now, video_bytes: 0, audio_bytes: 0, dropped: 0, logged: now }
+    }
+
+    fn count(&mut self, unit: &Unit, now: Instant) -> Option<Input> {
+        if let Unit::Packet(packet) = unit {
+            match packet.kind {
+                Kind::Video => self.video_bytes += packet.data.len() as u64,
+                Kind::Audio => self.audio_bytes += packet.data.len() as u64,
+            }
+        }
+        if self.dropped > 0 && now.duration_since(self.logged) >= Duration::from_secs(1) {
+            let dropped = std::mem::take(&mut self.dropped);
+            self.logged = now;
+            tracing::warn!(
+                dropped,
+                "queue from publisher to worker is full: packets dropped up to a key picture"
+            );
+        }
+        let first = self.video_bytes + self.audio_bytes > 0 && self.since == self.logged;
+        if !first && now.duration_since(self.since) < SUMMARY {
+            return None;
+        }
+        self.since = now;
+        let (video_bytes, audio_bytes) =
+            (std::mem::take(&mut self.video_bytes), std::mem::take(&mut self.audio_bytes));
+        Some(Input::SourceMedia { source: self.source, video_bytes, audio_bytes })
+    }
+}

@@ -1,0 +1,299 @@
+//! One worker process: fed from a source's queue, heard, and ended.
+
+use std::{
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant},
+};
+
+use livekit::room::Participant;
+use media::{Encoded, MediaTime, Output};
+use pipeline::{Command, Event, Incoming, Launch, Plan, Receiver, Sender, Start};
+use session::{Input, Qualities, SourceId, SourceInfo, WorkerId};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::{actor::Actor, feed::Feed, mail::Mail, source::SUMMARY};
+use crate::{cpu::ProcessMeter, metrics::Metrics};
+
+/// Commands that wait for a worker. A session gives a handful at a time; one that takes none of them is stuck, and the
+/// state machine's own limits end it.
+const COMMANDS: usize = 64;
+
+/// How often a running worker's CPU time is looked at, to learn what a session costs.
+const MEASURE: Duration = Duration::from_secs(10);
+
+/// A running worker, as the session's actor holds it.
+#[derive(Debug)]
+pub(super) struct Worker {
+    pub(super) id: WorkerId,
+    orders: mpsc::Sender<Order>,
+    stop: CancellationToken,
+}
+
+#[derive(Debug)]
+enum Order {
+    Send(Command),
+    /// Nothing more comes from the source.
+    Finish,
+}
+
+/// What a worker is started with.
+pub(super) struct Job {
+    pub(super) id: WorkerId,
+    pub(super) plan: Plan,
+    pub(super) feed: Arc<Feed>,
+    /// It takes the place of one that died.
+    pub(super) replay: bool,
+    pub(super) paused: Qualities,
+    pub(super) room: Arc<OnceLock<Participant>>,
+    pub(super) epoch: Instant,
+}
+
+impl Worker {
+    /// The handle, and the task that runs the worker to its end. The task never fails: what goes wrong is told by mail.
+    pub(super) fn start(
+        launch: Launch,
+        job: Job,
+        mail: Mail,
+        metrics: Metrics,
+    ) -> (Self, impl Future<Output = ()>) {
+        let (orders, waiting) = mpsc::channel(COMMANDS);
+        let stop = CancellationToken::new();
+        let worker = Self { id: job.id, orders, stop: stop.clone() };
+        (worker, run(launch, job, waiting, stop, mail, metrics))
+    }
+
+    /// Passes a command on, after what has been passed on before.
+    pub(super) fn send(&self, command: Command) {
+        self.order(Order::Send(command));
+    }
+
+    /// Lets it give out what it has, then end.
+    pub(super) fn finish(&self) {
+        self.order(Order::Finish);
+    }
+
+    /// Kills it.
+    pub(super) fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    fn order(&self, order: Order) {
+        if let Err(error) = self.orders.try_send(order) {
+            tracing::debug!(%error, worker = %self.id, "worker takes no orders");
+        }
+    }
+}
+
+impl Actor {
+    pub(super) fn codec(&self) -> media::Codec {
+        self.plan().video.codec
+    }
+
+    pub(super) fn plan(&self) -> Plan {
+        super::plan(self.media.as_ref().expect("a session that is not refused has media options"))
+    }
+
+    pub(super) fn start_worker(&mut self, id: WorkerId, source: SourceId, replay: bool, paused: Qualities) {
+        let Some(source) = self.sources.get(&source) else { return };
+        if replay {
+            self.shared.metrics.worker_restarted();
+        }
+        tracing::info!(worker = %id, replay, "starting a worker");
+        self.paused = paused;
+        let job = Job {
+            id,
+            plan: self.plan(),
+            feed: source.feed.clone(),
+            replay,
+            paused,
+            room: self.room.clone(),
+            epoch: self.epoch,
+        };
+        let launch = self.shared.launch.clone();
+        let (worker, task) = Worker::start(launch, job, self.mail.clone(), self.shared.metrics.clone());
+        self.worker = Some(worker);
+        self.spawn(task);
+    }
+
+    pub(super) fn with_worker(&self, id: WorkerId, act: impl FnOnce(&Worker)) {
+        if let Some(worker) = self.worker.as_ref().filter(|worker| worker.id == id) {
+            act(worker);
+        }
+    }
+
+    pub(super) fn command(&self, command: Command) {
+        if let Some(worker) = &self.worker {
+            worker.send(command);
+        }
+    }
+
+    /// A session that nobody watches in full says nothing about what one costs.
+    pub(super) fn measured(&self, worker: WorkerId, cores: f64) {
+        if self.paused.is_empty() && self.worker.as_ref().is_some_and(|ours| ours.id == worker) {
+            self.shared.admission().observe_session(session::Work::Rtmp, cores);
+        }
+    }
+}
+
+async fn run(
+    launch: Launch,
+    job: Job,
+    orders: mpsc::Receiver<Order>,
+    stop: CancellationToken,
+    mail: Mail,
+    metrics: Metrics,
+) {
+    let newest = job.feed.rewind();
+    let start = Start { plan: job.plan.clone(), output_from: if job.replay { newest } else { None } };
+    let (sender, receiver) = match pipeline::Handle::spawn(&launch, start) {
+        Ok(halves) => halves,
+        Err(error) => {
+            mail.input(Input::WorkerDied { worker: job.id, text: error.to_string() }).await;
+            return;
+        }
+    };
+    let mut ear = Ear::new(&job, &mail, metrics);
+    tokio::select! {
+        // The worker's end is told by its ear; a broken pipe is no news of its own.
+        () = ear.listen(receiver, stop) => {}
+        () = async {
+            feed(sender, &job, orders).await;
+            std::future::pending().await
+        } => {}
+    }
+}
+
+/// Feeds the worker until it is gone or the source's end has been passed on.
+async fn feed(mut sender: Sender, job: &Job, mut orders: mpsc::Receiver<Order>) {
+    for quality in job.paused.iter() {
+        if sender.send(Command::Pause(quality)).await.is_err() {
+            return;
+        }
+    }
+    loop {
+        let command = tokio::select! {
+            biased;
+            order = orders.recv() => match order {
+                Some(Order::Send(command)) => command,
+                Some(Order::Finish) | None => break,
+            },
+            unit = job.feed.next() => Command::Unit(unit),
+        };
+        if let Err(error) = sender.send(command).await
+            && error.kind() != std::io::ErrorKind::InvalidInput
+        {
+            return;
+        }
+    }
+    while let Some(unit) = job.feed.try_next() {
+        if sender.send(Command::Unit(unit)).await.is_err() {
+            return;
+        }
+    }
+    if sender.send(Command::EndOfStream).await.is_ok() {
+        // Dropping the sender would cut the worker off from its own last frames.
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Listens to one worker.
+struct Ear<'a> {
+    job: &'a Job,
+    mail: &'a Mail,
+    metrics: Metrics,
+    told: Option<Instant>,
+    lost: u64,
+}
+
+impl<'a> Ear<'a> {
+    fn new(job: &'a Job, mail: &'a Mail, metrics: Metrics) -> Self {
+        Self { job, mail, metrics, told: None, lost: 0 }
+    }
+
+    async fn listen(&mut self, mut receiver: Receiver, stop: CancellationToken) {
+        let mut meter = receiver.pid().and_then(|pid| ProcessMeter::new(pid, Instant::now()).ok());
+        let mut measure = tokio::time::interval(MEASURE);
+        measure.reset();
+        loop {
+            let incoming = tokio::select! {
+                incoming = receiver.recv() => incoming,
+                () = stop.cancelled() => {
+                    receiver.kill();
+                    while !matches!(receiver.recv().await, Incoming::Exit(_)) {}
+                    return;
+                }
+                _ = measure.tick() => {
+                    if let Some(cores) = meter.as_mut().and_then(|meter| meter.cores(Instant::now()).ok()) {
+                        self.mail.measured(self.job.id, cores).await;
+                    }
+                    continue;
+                }
+            };
+            match incoming {
+                Incoming::Event(event) => self.hear(event).await,
+                Incoming::Exit(exit) => {
+                    let text = exit.to_string();
+                    self.mail.input(Input::WorkerDied { worker: self.job.id, text }).await;
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn hear(&mut self, event: Event) {
+        let worker = self.job.id;
+        let input = match event {
+            Event::Encoded(encoded) => return self.pass_on(encoded).await,
+            Event::Warning(text) => {
+                tracing::warn!(%worker, "{text}");
+                return;
+            }
+            Event::Ready => Input::WorkerReady(worker),
+            Event::Source(source) => Input::SourceInfo { worker, info: source_info(source) },
+            Event::Layers(layers) => Input::LayersReady { worker, layers },
+            Event::Audio { channels } => Input::AudioReady { worker, channels },
+            Event::Failed(text) => Input::WorkerFailed { worker, text },
+            Event::Ended => Input::WorkerFinished(worker),
+        };
+        self.mail.input(input).await;
+    }
+
+    async fn pass_on(&mut self, encoded: Encoded) {
+        let now = Instant::now();
+        let (output, pts) = (encoded.output, encoded.pts);
+        // Before the room is there, frames have nowhere to go; once it is, it asks for keyframes.
+        if let Some(room) = self.job.room.get() {
+            let came = MediaTime::from_duration(now.saturating_duration_since(self.job.epoch));
+            let kind = match output {
+                Output::Audio => media::Kind::Audio,
+                Output::Video(_) => media::Kind::Video,
+            };
+            self.metrics.packet_latency(kind, crate::metrics::Input::Rtmp, came.duration_since(pts));
+            if !room.write(encoded) {
+                self.lost += 1;
+            }
+        }
+        if self.told.is_some_and(|told| now.duration_since(told) < SUMMARY) {
+            return;
+        }
+        self.told = Some(now);
+        if self.lost > 0 {
+            let dropped = std::mem::take(&mut self.lost);
+            self.metrics.queue_dropped("worker_to_room", dropped);
+            tracing::debug!(dropped, "frames dropped between worker and room");
+        }
+        self.mail.input(Input::FrameOut(self.job.id)).await;
+    }
+}
+
+fn source_info(source: pipeline::Source) -> SourceInfo {
+    match source {
+        pipeline::Source::Video { codec, width, height, fps_milli } => {
+            SourceInfo::Video { codec, width, height, fps_milli }
+        }
+        pipeline::Source::Audio { codec, channels, sample_rate } => {
+            SourceInfo::Audio { codec, channels, sample_rate }
+        }
+    }
+}
