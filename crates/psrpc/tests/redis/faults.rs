@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use psrpc::{Client, Code, Options};
+use psrpc::{Bus, Client, Code, Config, Options};
 use tokio::time::Instant;
 
 use crate::support::{Echo, QUEUE, Reconnect, Redis, Text, text};
@@ -89,4 +89,22 @@ async fn registration_during_an_outage_says_that_it_was_not_confirmed() {
     reconnect.lost().await;
     let Err(error) = Client::new(&bus, "Echo").await else { panic!("nobody could confirm that") };
     assert!(error.to_string().contains("did not confirm the subscription to Echo|CLI_"), "{error}");
+}
+
+#[tokio::test]
+async fn redis_that_hangs_is_noticed_and_used_again() {
+    let redis = Redis::start("").await;
+    let config = Config { command_timeout: Duration::from_millis(300), ..Config::single(redis.address()) };
+    let bus = Bus::connect(config).await.unwrap();
+    let _echo = Echo::start(&bus, 1.0).await;
+    let client = Client::new(&bus, "Echo").await.unwrap();
+    let mut reconnect = Reconnect::watch(&bus);
+    redis.signal("-STOP");
+    let hung = Instant::now();
+    reconnect.lost().await;
+    assert!(hung.elapsed() < Duration::from_secs(10), "{:?}", hung.elapsed());
+    redis.signal("-CONT");
+    reconnect.back().await;
+    let reply: Text = client.call(&QUEUE, &[], &text("again"), Options::default()).await.unwrap();
+    assert!(reply.text.starts_with("again"));
 }

@@ -2,6 +2,8 @@
 
 use psrpc::{Bus, BusError, Client, Config, Mode, Options};
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 
 use crate::support::{Echo, QUEUE, Reconnect, Redis, Text, free_port, text};
 
@@ -69,6 +71,62 @@ async fn calls_follow_a_failover() {
     assert!(trio.replica.logs(&["MASTER MODE enabled"]).await, "the replica was promoted");
     let reply: Text = client.call(&QUEUE, &[], &text("after"), Options::default()).await.unwrap();
     assert!(reply.text.starts_with("after"));
+}
+
+#[tokio::test]
+async fn bus_leaves_a_node_that_the_sentinels_replaced_while_it_still_answers() {
+    let trio = Trio::start().await;
+    let other = Redis::start("requirepass secret").await;
+    let bus = Bus::connect(trio.config("main")).await.unwrap();
+    let client = redis::Client::open(format!("redis://:watch@{}", trio.sentinel.address())).unwrap();
+    let mut sentinel = client.get_multiplexed_async_connection().await.unwrap();
+    let mut reconnect = Reconnect::watch(&bus);
+    let mut replace = redis::pipe();
+    replace.cmd("SENTINEL").arg("REMOVE").arg("main");
+    replace.cmd("SENTINEL").arg("MONITOR").arg("main").arg("127.0.0.1").arg(other.port).arg(1);
+    let () = replace.ignore().query_async(&mut sentinel).await.unwrap();
+    reconnect.lost().await;
+    reconnect.back().await;
+    let client = redis::Client::open(format!("redis://:secret@{}", other.address())).unwrap();
+    let mut admin = client.get_multiplexed_async_connection().await.unwrap();
+    let clients: String = redis::cmd("CLIENT").arg("LIST").query_async(&mut admin).await.unwrap();
+    assert!(clients.contains("cmd=publish") || clients.contains("cmd=role"), "{clients}");
+}
+
+#[tokio::test]
+async fn replica_is_refused_where_a_master_was_named() {
+    let trio = Trio::start().await;
+    let mode = Mode::Sentinel {
+        master: "main".to_owned(),
+        addresses: vec![stale_sentinel(trio.replica.port).await],
+        username: String::new(),
+        password: "".into(),
+    };
+    let config = Config { password: "secret".into(), ..Config::new(mode) };
+    let Err(error) = Bus::connect(config).await else { panic!("a replica is no place to publish") };
+    assert!(matches!(&error, BusError::NotMaster { role, .. } if role == "slave"), "{error}");
+}
+
+/// Says that the master is at `port`, as a sentinel does that has not heard of a failover yet. Its address.
+async fn stale_sentinel(port: u16) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut buffer = vec![0; 4096];
+        while let Ok(len @ 1..) = stream.read(&mut buffer).await {
+            let commands = String::from_utf8_lossy(&buffer[..len]);
+            for _ in commands.matches("SETINFO") {
+                stream.write_all(b"+OK\r\n").await.unwrap();
+            }
+            if commands.contains("get-master-addr-by-name") {
+                let port = port.to_string();
+                let answer = format!("*2\r\n$9\r\n127.0.0.1\r\n${}\r\n{port}\r\n", port.len());
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        }
+    });
+    address
 }
 
 #[tokio::test]

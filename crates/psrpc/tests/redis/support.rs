@@ -15,44 +15,44 @@ use tempfile::TempDir;
 use tokio::sync::{mpsc, watch};
 
 /// Longer than anything here takes on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-pub struct Text {
+pub(crate) struct Text {
     #[prost(string, tag = "1")]
-    pub text: String,
+    pub(crate) text: String,
 }
 
-pub fn text(text: &str) -> Text {
+pub(crate) fn text(text: &str) -> Text {
     Text { text: text.to_owned() }
 }
 
 /// One server of a queue handles it, after the client's choice.
-pub const QUEUE: Method = Method { queue: true, claim: true, ..Method::new("Echo", "Queue") };
+pub(crate) const QUEUE: Method = Method { queue: true, claim: true, ..Method::new("Echo", "Queue") };
 /// The best server handles it.
-pub const BEST: Method = Method { claim: true, affinity: true, ..Method::new("Echo", "Best") };
+pub(crate) const BEST: Method = Method { claim: true, affinity: true, ..Method::new("Echo", "Best") };
 /// All servers answer it.
-pub const ALL: Method = Method { multi: true, ..Method::new("Echo", "All") };
+pub(crate) const ALL: Method = Method { multi: true, ..Method::new("Echo", "All") };
 /// The server that holds the topic handles it.
-pub const TOPIC: Method = Method { topics: true, ..QUEUE };
+pub(crate) const TOPIC: Method = Method { topics: true, ..QUEUE };
 
 /// A `redis-server` (or a sentinel) that ends with the test.
-pub struct Redis {
+pub(crate) struct Redis {
     child: Child,
     log: mpsc::UnboundedReceiver<String>,
-    pub port: u16,
-    pub dir: TempDir,
+    pub(crate) port: u16,
+    _dir: TempDir,
     arguments: Vec<String>,
 }
 
 /// A port that was free a moment ago.
-pub fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 impl Redis {
     /// A single node with more settings in redis.conf form.
-    pub async fn start(settings: &str) -> Self {
+    pub(crate) async fn start(settings: &str) -> Self {
         // Another process may take the port in between.
         for _ in 0..5 {
             let (dir, port) = (TempDir::new().unwrap(), free_port());
@@ -64,14 +64,19 @@ impl Redis {
     }
 
     /// One attempt, in a directory and with a port that the settings name. `None` if it ended before it was ready.
-    pub async fn try_start(dir: TempDir, port: u16, settings: &str, arguments: &[&str]) -> Option<Self> {
+    pub(crate) async fn try_start(
+        dir: TempDir,
+        port: u16,
+        settings: &str,
+        arguments: &[&str],
+    ) -> Option<Self> {
         let path = dir.path().join("redis.conf");
         let common = format!("bind 127.0.0.1\nsave \"\"\ndir {}\n", dir.path().display());
         std::fs::write(&path, format!("{common}{settings}\n")).unwrap();
         let mut all = vec![path.to_str().unwrap().to_owned()];
         all.extend(arguments.iter().map(|argument| (*argument).to_owned()));
         let (child, log) = spawn(&all);
-        let mut redis = Self { child, log, port, dir, arguments: all };
+        let mut redis = Self { child, log, port, _dir: dir, arguments: all };
         redis.ready().await.then_some(redis)
     }
 
@@ -80,7 +85,7 @@ impl Redis {
     }
 
     /// Waits for a log line with one of these in it. `false` if the process ends first.
-    pub async fn logs(&mut self, any: &[&str]) -> bool {
+    pub(crate) async fn logs(&mut self, any: &[&str]) -> bool {
         let found = async {
             while let Some(line) = self.log.recv().await {
                 if any.iter().any(|text| line.contains(text)) {
@@ -92,27 +97,33 @@ impl Redis {
         tokio::time::timeout(PATIENCE, found).await.expect("the log line comes")
     }
 
-    pub fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
 
-    pub async fn bus(&self) -> Bus {
+    pub(crate) async fn bus(&self) -> Bus {
         Bus::connect(Config::single(self.address())).await.unwrap()
     }
 
     /// A connection beside psrpc's.
-    pub async fn admin(&self) -> MultiplexedConnection {
+    pub(crate) async fn admin(&self) -> MultiplexedConnection {
         let client = redis::Client::open(format!("redis://{}", self.address())).unwrap();
         client.get_multiplexed_async_connection().await.unwrap()
     }
 
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
+    /// Sends it a signal, such as `-STOP`.
+    pub(crate) fn signal(&self, signal: &str) {
+        let status = Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
     /// Starts it again on the same port after `kill`.
-    pub async fn restart(&mut self) {
+    pub(crate) async fn restart(&mut self) {
         (self.child, self.log) = spawn(&self.arguments);
         assert!(self.ready().await, "redis-server starts again");
     }
@@ -145,14 +156,14 @@ fn spawn(arguments: &[String]) -> (Child, mpsc::UnboundedReceiver<String>) {
 }
 
 /// A server of [`QUEUE`] and [`BEST`] that counts what it handles.
-pub struct Echo {
-    pub server: Server,
+pub(crate) struct Echo {
+    pub(crate) server: Server,
     handled: Arc<AtomicUsize>,
     _registrations: Vec<Registration>,
 }
 
 impl Echo {
-    pub async fn start(bus: &Bus, affinity: f32) -> Self {
+    pub(crate) async fn start(bus: &Bus, affinity: f32) -> Self {
         let server = Server::new(bus, "Echo");
         let handled = Arc::new(AtomicUsize::new(0));
         let mut registrations = Vec::new();
@@ -168,41 +179,41 @@ impl Echo {
         Self { server, handled, _registrations: registrations }
     }
 
-    pub fn handled(&self) -> usize {
+    pub(crate) fn handled(&self) -> usize {
         self.handled.load(Ordering::SeqCst)
     }
 }
 
 /// Sees a bus lose its connection and find it again, from `watch` on.
-pub struct Reconnect(watch::Receiver<Status>);
+pub(crate) struct Reconnect(watch::Receiver<Status>);
 
 impl Reconnect {
-    pub fn watch(bus: &Bus) -> Self {
+    pub(crate) fn watch(bus: &Bus) -> Self {
         let mut status = bus.status();
         assert_eq!(*status.borrow_and_update(), Status::Connected);
         Self(status)
     }
 
     /// Waits for the loss; a bus that is connected again already has had it.
-    pub async fn lost(&mut self) {
+    pub(crate) async fn lost(&mut self) {
         tokio::time::timeout(PATIENCE, self.0.changed()).await.expect("it is lost").unwrap();
     }
 
     /// Waits for the new connection, after `lost`.
-    pub async fn back(&mut self) {
+    pub(crate) async fn back(&mut self) {
         let connected = self.0.wait_for(|status| *status == Status::Connected);
         tokio::time::timeout(PATIENCE, connected).await.expect("it is back").unwrap();
     }
 }
 
 /// Certificates of a private CA, as PEM files.
-pub struct Certificates {
-    pub dir: TempDir,
+pub(crate) struct Certificates {
+    dir: TempDir,
 }
 
 impl Certificates {
     /// A CA, and certificates of it for a server named `server_name` and for a client.
-    pub fn new(server_name: &str) -> Self {
+    pub(crate) fn new(server_name: &str) -> Self {
         use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
         let this = Self { dir: TempDir::new().unwrap() };
         let key = KeyPair::generate().unwrap();
@@ -221,7 +232,7 @@ impl Certificates {
         this
     }
 
-    pub fn path(&self, file: &str) -> PathBuf {
+    pub(crate) fn path(&self, file: &str) -> PathBuf {
         self.dir.path().join(file)
     }
 
@@ -232,7 +243,7 @@ impl Certificates {
         for line in body.as_bytes().chunks(64) {
             writeln!(pem, "{}", std::str::from_utf8(line).unwrap()).unwrap();
         }
-        write!(pem, "-----END {label}-----\n").unwrap();
+        writeln!(pem, "-----END {label}-----").unwrap();
         std::fs::write(Path::new(&self.path(file)), pem).unwrap();
     }
 }
