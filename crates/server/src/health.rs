@@ -86,3 +86,57 @@ impl Health {
         (status, [(header::CONTENT_TYPE, "application/json")], body.to_string())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::tests::Page;
+
+    fn ready() -> Health {
+        let health = Health::new();
+        health.set_redis_connected(true);
+        health.set_accepting(true);
+        health
+    }
+
+    #[tokio::test]
+    async fn the_go_workers_pages_are_there() {
+        let page = Page::serve(ready().router()).await;
+        for path in ["/", "/health", "/healthz", "/any/thing?at=all"] {
+            assert_eq!(page.get(path).await, (200, "Healthy".to_owned()), "{path}");
+        }
+        assert_eq!(page.get("/availability").await, (200, "Available".to_owned()));
+        page.close().await;
+    }
+
+    #[tokio::test]
+    async fn readiness_names_what_is_missing() {
+        let health = Health::new();
+        let page = Page::serve(health.router()).await;
+        let ready = async || {
+            let (status, body) = page.get("/readyz").await;
+            let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+            assert_eq!(body["ready"], status == 200);
+            (status, body["checks"].clone())
+        };
+        let checks = |redis: bool, accepting: bool, not_draining: bool| serde_json::json!({"redis_connected": redis, "accepting": accepting, "not_draining": not_draining});
+        assert_eq!(ready().await, (503, checks(false, false, true)));
+        health.set_redis_connected(true);
+        assert_eq!(ready().await, (503, checks(true, false, true)));
+        health.set_accepting(true);
+        assert_eq!(ready().await, (200, checks(true, true, true)));
+        health.set_draining();
+        assert_eq!(ready().await, (503, checks(true, true, false)));
+        page.close().await;
+    }
+
+    #[tokio::test]
+    async fn a_full_server_is_healthy_and_not_available() {
+        let health = ready();
+        health.set_accepting(false);
+        let page = Page::serve(health.router()).await;
+        assert_eq!(page.get("/availability").await, (503, "No availability".to_owned()));
+        assert_eq!(page.get("/healthz").await, (200, "Healthy".to_owned()));
+        page.close().await;
+    }
+}

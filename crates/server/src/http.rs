@@ -44,19 +44,9 @@ impl Server {
 
     /// Serves until `stop`, then gives requests under way a second. All connections are closed when it returns.
     pub async fn run(self, stop: CancellationToken) -> io::Result<()> {
-        let limited = Limited { listener: self.listener, places: Arc::new(Semaphore::new(MAX_CONNECTIONS)) };
-        let stopping = stop.clone();
-        let serve = axum::serve(limited, self.router)
-            .with_graceful_shutdown(async move { stopping.cancelled().await })
-            .into_future();
-        let late = async {
-            stop.cancelled().await;
-            tokio::time::sleep(GRACE).await;
-        };
-        tokio::select! {
-            served = serve => served,
-            () = late => Ok(()),
-        }
+        let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let limited = Limited { listener: self.listener, places, stop: stop.clone() };
+        axum::serve(limited, self.router).with_graceful_shutdown(stop.cancelled_owned()).await
     }
 }
 
@@ -77,6 +67,7 @@ async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 struct Limited {
     listener: TcpListener,
     places: Arc<Semaphore>,
+    stop: CancellationToken,
 }
 
 impl Listener for Limited {
@@ -87,8 +78,8 @@ impl Listener for Limited {
         let place = self.places.clone().acquire_owned().await.expect("nobody closes the semaphore");
         // axum's own accept waits out exhausted file descriptors.
         let (stream, peer) = Listener::accept(&mut self.listener).await;
-        let end = Box::pin(tokio::time::sleep(CONNECTION_LIFE));
-        (Connection { stream, end, _place: place }, peer)
+        let end = Box::pin(end_of_connection(self.stop.clone()));
+        (Connection { stream, end, ended: false, _place: place }, peer)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -96,11 +87,32 @@ impl Listener for Limited {
     }
 }
 
-/// A stream that gives its place back when dropped, and reads nothing more past its end.
+/// Waits for the time at which a connection is cut: its life is over, or the server has stopped and the grace is.
+async fn end_of_connection(stop: CancellationToken) {
+    let stopped = async {
+        stop.cancelled_owned().await;
+        tokio::time::sleep(GRACE).await;
+    };
+    tokio::select! {
+        () = tokio::time::sleep(CONNECTION_LIFE) => {}
+        () = stopped => {}
+    }
+}
+
+/// A stream that gives its place back when dropped, and fails from its end on.
 struct Connection {
     stream: TcpStream,
-    end: Pin<Box<tokio::time::Sleep>>,
+    end: Pin<Box<dyn Future<Output = ()> + Send>>,
+    ended: bool,
     _place: OwnedSemaphorePermit,
+}
+
+impl Connection {
+    /// Fails once the end has come. Also makes sure that its coming wakes the task.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        self.ended = self.ended || self.end.as_mut().poll(cx).is_ready();
+        if self.ended { Err(io::ErrorKind::TimedOut.into()) } else { Ok(()) }
+    }
 }
 
 impl AsyncRead for Connection {
@@ -109,18 +121,14 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.end.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-        }
+        self.poll_end(cx)?;
         Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
 
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        if self.end.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-        }
+        self.poll_end(cx)?;
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
@@ -130,5 +138,99 @@ impl AsyncWrite for Connection {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::future::pending;
+
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::task::JoinHandle;
+
+    use super::*;
+
+    /// A running server on a port of the system's choice.
+    pub(crate) struct Page {
+        address: SocketAddr,
+        stop: CancellationToken,
+        server: JoinHandle<io::Result<()>>,
+    }
+
+    impl Page {
+        pub(crate) async fn serve(router: Router) -> Self {
+            let server = Server::bind((Ipv4Addr::LOCALHOST, 0).into(), router).await.unwrap();
+            let (address, stop) = (server.local_addr().unwrap(), CancellationToken::new());
+            Self { address, stop: stop.clone(), server: tokio::spawn(server.run(stop)) }
+        }
+
+        /// Status and body.
+        pub(crate) async fn get(&self, path: &str) -> (u16, String) {
+            let (head, body) = self.get_whole(path).await;
+            (head.split(' ').nth(1).unwrap().parse().unwrap(), body)
+        }
+
+        /// Head, in lower case, and body.
+        pub(crate) async fn get_whole(&self, path: &str) -> (String, String) {
+            let mut stream = self.ask(path).await;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+            (head.to_ascii_lowercase(), body.to_owned())
+        }
+
+        async fn ask(&self, path: &str) -> TcpStream {
+            let mut stream = TcpStream::connect(self.address).await.unwrap();
+            let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+            stream.write_all(request.as_bytes()).await.unwrap();
+            stream
+        }
+
+        pub(crate) async fn close(self) {
+            self.stop.cancel();
+            self.server.await.unwrap().unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn stopping_does_not_wait_for_a_request_that_hangs() {
+        let (began, mut begun) = tokio::sync::mpsc::channel(1);
+        let hang = move || async move {
+            began.send(()).await.unwrap();
+            pending::<()>().await;
+        };
+        let page = Page::serve(Router::new().route("/", get(hang))).await;
+        let mut stream = page.ask("/").await;
+        begun.recv().await.unwrap();
+        page.close().await;
+        // The connection went with the server.
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest).await;
+        assert!(rest.is_empty());
+    }
+
+    #[tokio::test]
+    async fn past_the_most_connections_a_new_one_waits_for_a_place() {
+        let page = Page::serve(Router::new().route("/", get(|| async { "hello" }))).await;
+        let mut idle = Vec::new();
+        for _ in 0..MAX_CONNECTIONS {
+            idle.push(TcpStream::connect(page.address).await.unwrap());
+        }
+        let mut waiting = page.ask("/").await;
+        // Whoever hangs up gives a place away; the others hold theirs.
+        drop(idle.pop());
+        let mut answer = String::new();
+        waiting.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.ends_with("hello"), "{answer}");
+        page.close().await;
+    }
+
+    #[tokio::test]
+    async fn an_address_in_use_is_an_error_with_ipv6_too() {
+        let first = bind((Ipv6Addr::UNSPECIFIED, 0).into()).await.unwrap();
+        let port = first.local_addr().unwrap().port();
+        let second = bind((Ipv6Addr::UNSPECIFIED, port).into()).await;
+        assert_eq!(second.unwrap_err().kind(), io::ErrorKind::AddrInUse);
     }
 }

@@ -3,6 +3,8 @@
 
 mod counter;
 mod process;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -20,6 +22,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 use crate::health::Health;
+use crate::logs;
 use counter::Counter;
 
 /// The way in.
@@ -192,6 +195,8 @@ impl Metrics {
         ours.register("takeovers_total", help, self.takeovers.clone());
         let help = "Session states that had to be sent to livekit-server again";
         ours.register("report_retries_total", help, self.report_retries.clone());
+        let help = "Log lines dropped because nobody read them fast enough";
+        ours.register("log_lines_dropped_total", help, LogLinesDropped);
     }
 
     /// The machine's load, 0 to 1 ([`crate::cpu::Usage::load`]).
@@ -311,5 +316,19 @@ impl EncodeMetric for Available {
 
     fn metric_type(&self) -> MetricType {
         MetricType::Gauge
+    }
+}
+
+/// Asked for at each scrape: the log exists before the metrics do.
+#[derive(Debug)]
+struct LogLinesDropped;
+
+impl EncodeMetric for LogLinesDropped {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> std::fmt::Result {
+        encoder.encode_gauge(&logs::dropped_lines())
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Counter
     }
 }
