@@ -1,0 +1,193 @@
+use gst::{glib, prelude::*};
+use gstreamer as gst;
+use gstreamer_app::{AppSink, AppSrc};
+use pipeline::{Element, Property};
+use thiserror::Error;
+
+/// A plan that this installation of GStreamer cannot carry out.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No such element.
+    #[error("GStreamer element {0} is missing: install its plugin")]
+    Missing(String),
+    /// An element without a property, or with one of another type.
+    #[error("GStreamer element {factory}: cannot set {name} = {value}")]
+    Property {
+        /// The element.
+        factory: String,
+        /// The property.
+        name: String,
+        /// As planned.
+        value: String,
+    },
+    /// Elements that do not fit.
+    #[error("GStreamer elements do not link: {0}")]
+    Link(#[from] glib::BoolError),
+    /// A pipeline that does not start.
+    #[error("GStreamer pipeline does not start: {0}")]
+    State(#[from] gst::StateChangeError),
+    /// Caps that are none.
+    #[error("not caps: {0}")]
+    Caps(String),
+}
+
+/// A running chain: appsrc in front, an appsink behind (and one in the middle, if it has a tee). Ends when dropped.
+#[derive(Debug)]
+pub(crate) struct Chain {
+    pub(crate) pipeline: gst::Pipeline,
+    pub(crate) source: AppSrc,
+    bus: gst::Bus,
+}
+
+/// What a chain's bus has to say.
+#[derive(Debug)]
+pub(crate) enum News {
+    Failed(String),
+    EndOfStream,
+}
+
+impl Chain {
+    /// An empty pipeline with its source.
+    pub(crate) fn new(source: &Element) -> Result<Self, Error> {
+        let pipeline = gst::Pipeline::new();
+        let bus = pipeline.bus().ok_or_else(|| Error::Missing("bus".into()))?;
+        let source = add(&pipeline, source)?;
+        let source = source.downcast::<AppSrc>().map_err(|_| Error::Missing("appsrc".into()))?;
+        Ok(Self { pipeline, source, bus })
+    }
+
+    /// Adds elements and links each to the one before, starting with `after`. A decodebin's output is linked when it
+    /// appears.
+    pub(crate) fn append(&self, after: &gst::Element, elements: &[Element]) -> Result<gst::Element, Error> {
+        let mut last = after.clone();
+        for element in elements {
+            let next = add(&self.pipeline, element)?;
+            if last.static_pad("src").is_some() || last.pad_template("src_%u").is_some_and(is_request) {
+                last.link(&next)?;
+            } else {
+                link_when_it_appears(&last, &next);
+            }
+            last = next;
+        }
+        Ok(last)
+    }
+
+    /// Adds the sink behind `after`; `take` gets its samples, on a streaming thread.
+    pub(crate) fn sink(
+        &self,
+        after: &gst::Element,
+        take: impl FnMut(gst::Sample) + Send + 'static,
+    ) -> Result<(), Error> {
+        let sink = self.append(after, &[pipeline::plan::sink()])?;
+        let sink = sink.downcast::<AppSink>().map_err(|_| Error::Missing("appsink".into()))?;
+        let mut take = take;
+        sink.set_callbacks(
+            gstreamer_app::AppSinkCallbacks::builder()
+                .new_sample(move |sink| {
+                    take(sink.pull_sample().map_err(|_| gst::FlowError::Eos)?);
+                    Ok(gst::FlowSuccess::Ok)
+                })
+                .build(),
+        );
+        if let Some(pad) = sink.static_pad("sink") {
+            accept_strides(&pad);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn play(&self) -> Result<(), Error> {
+        self.pipeline.set_state(gst::State::Playing)?;
+        Ok(())
+    }
+
+    /// What has happened since the last look. Never waits.
+    pub(crate) fn news(&self) -> Option<News> {
+        let kinds = [gst::MessageType::Error, gst::MessageType::Eos];
+        let message = self.bus.pop_filtered(&kinds)?;
+        Some(match message.view() {
+            gst::MessageView::Error(error) => {
+                let from = error.src().map(|src| src.path_string().to_string()).unwrap_or_default();
+                let debug = error.debug().map(|debug| format!(" ({debug})")).unwrap_or_default();
+                News::Failed(format!("{from}: {}{debug}", error.error()))
+            }
+            _ => News::EndOfStream,
+        })
+    }
+}
+
+impl Drop for Chain {
+    fn drop(&mut self) {
+        // Stopping waits for the streaming threads; they wait for nothing that this thread must do.
+        let _ = self.pipeline.set_state(gst::State::Null);
+    }
+}
+
+fn is_request(template: gst::PadTemplate) -> bool {
+    template.presence() == gst::PadPresence::Request
+}
+
+fn add(pipeline: &gst::Pipeline, element: &Element) -> Result<gst::Element, Error> {
+    let made = gst::ElementFactory::make(&element.factory)
+        .build()
+        .map_err(|_| Error::Missing(element.factory.to_string()))?;
+    for property in &element.properties {
+        set(&made, property).ok_or_else(|| Error::Property {
+            factory: element.factory.to_string(),
+            name: property.name.to_string(),
+            value: property.value.clone(),
+        })?;
+    }
+    pipeline.add(&made)?;
+    Ok(made)
+}
+
+/// Sets a property from its text; `None` when there is no such property or the text is no value of it.
+pub(crate) fn set(element: &gst::Element, property: &Property) -> Option<()> {
+    let spec = element.find_property(&property.name)?;
+    let value = glib::Value::deserialize_with_pspec(&property.value, &spec).ok()?;
+    element.set_property_from_value(&property.name, &value);
+    Some(())
+}
+
+fn link_when_it_appears(from: &gst::Element, to: &gst::Element) {
+    let to = to.downgrade();
+    from.connect_pad_added(move |_, pad| {
+        let Some(sink) = to.upgrade().and_then(|to| to.static_pad("sink")) else { return };
+        if pad.direction() == gst::PadDirection::Src && !sink.is_linked() {
+            // A pad that does not fit stays unlinked: data then ends in an error on the bus.
+            let _ = pad.link(&sink);
+        }
+    });
+}
+
+/// Frames may have padded rows: without this a decoder copies every frame into a tight one.
+fn accept_strides(pad: &gst::Pad) {
+    pad.add_probe(gst::PadProbeType::QUERY_DOWNSTREAM, |_, info| {
+        if let Some(query) = info.query_mut()
+            && let gst::QueryViewMut::Allocation(allocation) = query.view_mut()
+        {
+            allocation.add_allocation_meta::<gstreamer_video::VideoMeta>(None);
+            return gst::PadProbeReturn::Handled;
+        }
+        gst::PadProbeReturn::Ok
+    });
+}
+
+/// Sets what a plan wants of the decoder that the autoplugger picks, when it is made.
+pub(crate) fn tune_decoders(pipeline: &gst::Pipeline, properties: Vec<Property>) {
+    pipeline.connect_deep_element_added(move |_, _, element| {
+        let decoder =
+            element.factory().is_some_and(|factory| factory.has_type(gst::ElementFactoryType::DECODER));
+        if decoder {
+            for property in &properties {
+                let _ = set(element, property);
+            }
+        }
+    });
+}
+
+/// Caps from a plan's text.
+pub(crate) fn caps(text: &str) -> Result<gst::Caps, Error> {
+    text.parse().map_err(|_| Error::Caps(text.to_owned()))
+}

@@ -1,0 +1,24 @@
+//! The worker: carries out a [`pipeline::Plan`] with GStreamer, for one session, behind one socket.
+//!
+//! * `sandbox`: what the process gives up before it touches a publisher's byte.
+//! * `inbox`, `outbox`: the bounded ways in and out; callbacks of GStreamer only copy and send.
+//! * `build`: elements of a plan into a GStreamer pipeline.
+//! * `track`: a source's track, from packets to raw frames or to Opus; `branch`: a layer, from raw frames to bytes.
+//! * `video`: which frame goes to which layer; `rate`: how many a second.
+//! * `run`: the one thread that acts on commands.
+#![deny(unsafe_op_in_unsafe_fn)]
+
+mod branch;
+mod build;
+mod clock;
+mod inbox;
+mod outbox;
+pub mod plugins;
+pub mod probe;
+mod rate;
+mod run;
+pub mod sandbox;
+mod track;
+mod video;
+
+pub use run::{Error, run};

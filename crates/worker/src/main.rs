@@ -1,0 +1,91 @@
+//! `sluicegate-worker`: one session's media in a process of its own, which ends with it.
+
+use std::{os::fd::AsFd as _, os::unix::net::UnixStream, path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser};
+use gstreamer::glib;
+use sluicegate_worker::{
+    plugins::{self, Place},
+    probe,
+    sandbox::{Allowed, restrict},
+};
+
+/// Decodes and encodes one session for the server that started it.
+#[derive(Debug, Parser)]
+#[command(version)]
+enum Cli {
+    /// Serve the socket that standard input is, restricted, until it closes.
+    Run {
+        #[command(flatten)]
+        place: Paths,
+        /// End at once when GLib reports a critical error: for tests.
+        #[arg(long)]
+        fatal_criticals: bool,
+    },
+    /// Scan GStreamer's plugins and write the registry that `run` reads.
+    BuildRegistry {
+        #[command(flatten)]
+        place: Paths,
+    },
+    /// Restrict this process as `run` does, try what that must prevent, and print the outcome as JSON.
+    Probe {
+        #[command(flatten)]
+        place: Paths,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Paths {
+    /// GStreamer's plugin registry.
+    #[arg(long)]
+    registry: PathBuf,
+    /// A folder with libraries or plugins outside the system's own; may be repeated.
+    #[arg(long)]
+    libraries: Vec<PathBuf>,
+}
+
+impl Paths {
+    fn place(&self) -> Place<'_> {
+        Place { registry: &self.registry, libraries: &self.libraries }
+    }
+
+    fn restrict(&self) -> Vec<String> {
+        restrict(&Allowed { registry: self.registry.clone(), libraries: self.libraries.clone() })
+    }
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse() {
+        Cli::Run { place, fatal_criticals } => run(&place, fatal_criticals),
+        Cli::BuildRegistry { place } => plugins::build(place.place()).map_err(|error| error.to_string()),
+        Cli::Probe { place } => print_probe(&place),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(place: &Paths, fatal_criticals: bool) -> Result<(), String> {
+    let missing = place.restrict();
+    if !missing.is_empty() {
+        eprintln!("sandbox incomplete: {}", missing.join("; "));
+    }
+    plugins::load(place.place()).map_err(|error| error.to_string())?;
+    if fatal_criticals {
+        glib::log_set_always_fatal(glib::LogLevels::LEVEL_CRITICAL | glib::LogLevels::LEVEL_ERROR);
+    }
+    let stdin =
+        std::io::stdin().as_fd().try_clone_to_owned().map_err(|error| format!("standard input: {error}"))?;
+    sluicegate_worker::run(UnixStream::from(stdin)).map_err(|error| error.to_string())
+}
+
+fn print_probe(place: &Paths) -> Result<(), String> {
+    let report = probe::probe(place.restrict());
+    let json = serde_json::to_string(&report).map_err(|error| error.to_string())?;
+    println!("{json}");
+    Ok(())
+}

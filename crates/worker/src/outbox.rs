@@ -1,0 +1,68 @@
+use std::{
+    io::{self, IoSlice, Write as _},
+    os::unix::net::UnixStream,
+    sync::mpsc::{self, SyncSender},
+    thread::{self, JoinHandle},
+};
+
+use bytes::Buf as _;
+use pipeline::{Event, wire::Message as _};
+
+/// Messages on their way to the socket. Past it encoders wait, their queues fill, and frames are dropped *before* they
+/// are encoded, where dropping one does not spoil the next.
+const MAX_WAITING: usize = 64;
+
+/// The way to the server, from any thread. Order is kept per sender.
+#[derive(Debug, Clone)]
+pub(crate) struct Outbox(SyncSender<Event>);
+
+/// Joins the writer once all outboxes are gone.
+#[derive(Debug)]
+pub(crate) struct Writer(JoinHandle<()>);
+
+impl Outbox {
+    /// Starts the thread that writes.
+    pub(crate) fn new(mut socket: UnixStream) -> io::Result<(Self, Writer)> {
+        let (sender, events) = mpsc::sync_channel::<Event>(MAX_WAITING);
+        let write = move || {
+            for event in events {
+                // A server that is gone closes both directions: the reader ends the worker.
+                if write(&mut socket, event).is_err() {
+                    return;
+                }
+            }
+        };
+        let thread = thread::Builder::new().name("outbox".into()).spawn(write)?;
+        Ok((Self(sender), Writer(thread)))
+    }
+
+    /// Sends; waits while the socket is full. An event for a server that is gone is dropped.
+    pub(crate) fn send(&self, event: Event) {
+        let _ = self.0.send(event);
+    }
+}
+
+impl Writer {
+    /// Waits until everything is written, or nobody reads.
+    pub(crate) fn join(self) {
+        let _ = self.0.join();
+    }
+}
+
+fn write(socket: &mut UnixStream, event: Event) -> io::Result<()> {
+    let mut frame = match event.frame() {
+        Ok(frame) => frame,
+        Err(error) => Event::Warning(error.to_string()).frame().map_err(io::Error::other)?,
+    };
+    while frame.has_remaining() {
+        let mut slices = [IoSlice::new(&[]); 2];
+        let filled = frame.chunks_vectored(&mut slices);
+        match socket.write_vectored(&slices[..filled]) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => frame.advance(written),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,324 @@
+use std::{
+    io::{self, Read as _},
+    os::unix::net::UnixStream,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use bytes::{BufMut as _, BytesMut};
+use media::{Format, Kind, Packet, TrackId, Unit};
+use pipeline::{Command, Event, Plan, Start, wire};
+use thiserror::Error;
+
+use crate::{
+    build::{self, News},
+    clock,
+    inbox::{Inbox, Item},
+    outbox::Outbox,
+    track::{Track, Ways},
+    video::Video,
+};
+
+/// How often buses and counters are looked at while nothing comes.
+const TICK: Duration = Duration::from_millis(50);
+
+/// The same while a full decoder holds up the socket, or the end is being drained.
+const SHORT_TICK: Duration = Duration::from_millis(2);
+
+/// Draining what is under way takes as long as decoding and encoding a few frames. Past it the rest is given up.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// Dropped frames are reported at most this often.
+const REPORT: Duration = Duration::from_secs(1);
+
+/// Bytes asked of the socket at a time.
+const READ_AT_ONCE: usize = 64 * 1024;
+
+/// Why a worker ended before its stream did.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The socket could not be used.
+    #[error("worker socket: {0}")]
+    Socket(#[from] io::Error),
+    /// The server closed the socket, or spoke nonsense.
+    #[error("{0}")]
+    Closed(String),
+    /// The first command was another.
+    #[error("first command is {0}, expected start")]
+    NotStarted(&'static str),
+    /// The plan could not be carried out.
+    #[error(transparent)]
+    Build(#[from] build::Error),
+    /// GStreamer gave up.
+    #[error("{0}")]
+    Pipeline(String),
+}
+
+/// Serves one session over `socket` until its end of stream is drained, it fails, or the server is gone. GStreamer must
+/// be initialised. What went wrong has also been sent as [`Event::Failed`].
+///
+/// # Errors
+/// Whatever ended it but the end of its stream.
+pub fn run(socket: UnixStream) -> Result<(), Error> {
+    let inbox = Arc::new(Inbox::default());
+    let (outbox, writer) = Outbox::new(socket.try_clone()?)?;
+    let reader = {
+        let (inbox, socket) = (inbox.clone(), socket.try_clone()?);
+        thread::Builder::new().name("inbox".into()).spawn(move || read(socket, &inbox))?
+    };
+    let result = Session::serve(&inbox, &outbox);
+    match &result {
+        Ok(()) => outbox.send(Event::Ended),
+        Err(Error::Closed(_)) => {}
+        Err(error) => outbox.send(Event::Failed(error.to_string())),
+    }
+    inbox.stop();
+    drop(outbox);
+    if matches!(result, Err(Error::Closed(_))) {
+        // Nobody reads: a writer that waits for a full socket would wait for ever.
+        let _ = socket.shutdown(std::net::Shutdown::Both);
+    }
+    writer.join();
+    let _ = socket.shutdown(std::net::Shutdown::Both);
+    let _ = reader.join();
+    result
+}
+
+/// The reader thread: bytes into commands.
+fn read(mut socket: UnixStream, inbox: &Inbox) {
+    let mut received = BytesMut::new();
+    let mut chunk = vec![0; READ_AT_ONCE];
+    let why = loop {
+        match wire::next::<Command>(&mut received) {
+            Ok(Some(command)) => {
+                if !inbox.put(command) {
+                    return;
+                }
+            }
+            Err(error) => break error.to_string(),
+            Ok(None) => match socket.read(&mut chunk) {
+                Ok(0) => break "server closed the socket".to_owned(),
+                Ok(read) => received.put_slice(&chunk[..read]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => break format!("read worker socket: {error}"),
+            },
+        }
+    };
+    inbox.close(why);
+}
+
+/// How far the end of the stream has come: each stage is told to end when all of the one before it has come out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// The tracks: decoders, and all of the sound.
+    Tracks {
+        video_done: bool,
+        audio_done: bool,
+    },
+    /// The layer with this index; once it is `done`, its last raw frames may still be on their way to smaller ones.
+    Layer {
+        at: usize,
+        done: bool,
+    },
+    Done,
+}
+
+struct Session {
+    plan: Plan,
+    ways: Ways,
+    video: Video,
+    video_track: Option<Track>,
+    audio_track: Option<Track>,
+    draining: Option<(Stage, Instant)>,
+    reported: Instant,
+}
+
+impl Session {
+    fn serve(inbox: &Arc<Inbox>, outbox: &Outbox) -> Result<(), Error> {
+        let mut session = loop {
+            match inbox.take(true, TICK) {
+                None => {}
+                Some(Item::Command(Command::Start(start))) => break Session::new(*start, inbox, outbox),
+                Some(Item::Command(other)) => return Err(Error::NotStarted(name(&other))),
+                Some(Item::Closed(why)) => return Err(Error::Closed(why)),
+                Some(Item::Frame(_)) => unreachable!("nothing makes frames before the start"),
+            }
+        };
+        outbox.send(Event::Ready);
+        while !session.step()? {}
+        Ok(())
+    }
+
+    fn new(Start { plan, output_from }: Start, inbox: &Arc<Inbox>, outbox: &Outbox) -> Self {
+        let ways = Ways { inbox: inbox.clone(), outbox: outbox.clone(), output_from };
+        let video =
+            Video::new(plan.clone(), inbox.clone(), outbox.clone(), output_from.and_then(clock::to_gst));
+        Self {
+            plan,
+            ways,
+            video,
+            video_track: None,
+            audio_track: None,
+            draining: None,
+            reported: Instant::now(),
+        }
+    }
+
+    /// One turn of the command thread; true when the stream is drained.
+    fn step(&mut self) -> Result<bool, Error> {
+        let room = self.tracks().all(Track::has_room);
+        let patience = if room && self.draining.is_none() { TICK } else { SHORT_TICK };
+        match self.ways.inbox.take(room, patience) {
+            Some(Item::Command(command)) => self.command(command)?,
+            Some(Item::Frame(frame)) => {
+                if let Some(track) = &self.video_track {
+                    self.video.frame(frame, track.format.codec)?;
+                }
+            }
+            Some(Item::Closed(why)) => return Err(Error::Closed(why)),
+            None => {}
+        }
+        self.report();
+        if self.draining.is_some() {
+            return self.drain();
+        }
+        self.listen()?;
+        Ok(false)
+    }
+
+    fn tracks(&self) -> impl Iterator<Item = &Track> {
+        self.video_track.iter().chain(&self.audio_track)
+    }
+
+    fn command(&mut self, command: Command) -> Result<(), Error> {
+        match command {
+            Command::Start(_) => self.warn("a second start command is ignored"),
+            Command::Unit(Unit::Format(track, format)) => self.format(track, format)?,
+            Command::Unit(Unit::Packet(packet)) => self.packet(packet),
+            Command::Keyframe(quality) => self.video.keyframe(quality),
+            Command::Pause(quality) => self.video.pause(quality),
+            Command::Resume(quality) => self.video.resume(quality),
+            Command::EndOfStream => {
+                self.tracks().for_each(Track::end);
+                let stage = Stage::Tracks {
+                    video_done: self.video_track.is_none(),
+                    audio_done: self.audio_track.is_none(),
+                };
+                self.draining = Some((stage, Instant::now() + DRAIN));
+            }
+        }
+        Ok(())
+    }
+
+    fn format(&mut self, id: TrackId, format: Format) -> Result<(), Error> {
+        let slot = match format.codec.kind() {
+            Kind::Video => &mut self.video_track,
+            Kind::Audio => &mut self.audio_track,
+        };
+        if let Some(track) = slot {
+            if track.id != id {
+                self.warn("a second track of the same kind is ignored");
+                return Ok(());
+            }
+            if track.format == format {
+                return Ok(());
+            }
+            if track.format.codec == format.codec {
+                return Ok(track.reconfigure(format)?);
+            }
+        }
+        // The old decoder ends before the new one starts.
+        *slot = None;
+        let codec = format.codec;
+        *slot = Track::start(id, format, &self.plan, &self.ways)?;
+        if slot.is_none() {
+            self.warn(&format!("a track of {codec} cannot be decoded here and is ignored"));
+        }
+        Ok(())
+    }
+
+    fn packet(&mut self, packet: Packet) {
+        if let Some(track) = self.tracks().find(|track| track.id == packet.track) {
+            track.push(packet);
+        }
+    }
+
+    /// What chains have said while all should be running.
+    fn listen(&mut self) -> Result<(), Error> {
+        for track in self.tracks() {
+            if let Some(News::Failed(why)) = track.news() {
+                return Err(Error::Pipeline(format!("track of {}: {why}", track.format.codec)));
+            }
+        }
+        self.video.failure().map_or(Ok(()), |why| Err(Error::Pipeline(why)))
+    }
+
+    /// Goes from stage to stage; true when the last is done, or the time is up.
+    fn drain(&mut self) -> Result<bool, Error> {
+        let Some((stage, until)) = &mut self.draining else { return Ok(false) };
+        if Instant::now() >= *until {
+            self.warn("the end of the stream was not drained in time");
+            return Ok(true);
+        }
+        let over = |news: Option<News>| match news {
+            Some(News::Failed(why)) => Err(Error::Pipeline(why)),
+            Some(News::EndOfStream) => Ok(true),
+            None => Ok(false),
+        };
+        let branches = self.video.branches();
+        let layer_below = |at: usize| {
+            let Some(next) = at.checked_sub(1) else { return Stage::Done };
+            branches[next].end();
+            Stage::Layer { at: next, done: false }
+        };
+        *stage = match *stage {
+            Stage::Tracks { video_done, audio_done } => {
+                let news = |track: &Option<Track>| over(track.as_ref().and_then(Track::news));
+                let video_done = video_done || news(&self.video_track)?;
+                let audio_done = audio_done || news(&self.audio_track)?;
+                if video_done && audio_done && self.ways.inbox.frames_are_empty() {
+                    layer_below(branches.len())
+                } else {
+                    Stage::Tracks { video_done, audio_done }
+                }
+            }
+            Stage::Layer { at, done } => {
+                let done = done || over(branches[at].news())?;
+                if done && self.ways.inbox.frames_are_empty() {
+                    layer_below(at)
+                } else {
+                    Stage::Layer { at, done }
+                }
+            }
+            Stage::Done => Stage::Done,
+        };
+        Ok(*stage == Stage::Done)
+    }
+
+    fn report(&mut self) {
+        if self.reported.elapsed() >= REPORT {
+            self.reported = Instant::now();
+            if let Some(line) = self.video.take_dropped() {
+                self.warn(&line);
+            }
+        }
+    }
+
+    fn warn(&self, line: &str) {
+        self.ways.outbox.send(Event::Warning(line.to_owned()));
+    }
+}
+
+fn name(command: &Command) -> &'static str {
+    match command {
+        Command::Start(_) => "start",
+        Command::Unit(Unit::Format(..)) => "a format",
+        Command::Unit(Unit::Packet(_)) => "a packet",
+        Command::Keyframe(_) => "keyframe",
+        Command::Pause(_) => "pause",
+        Command::Resume(_) => "resume",
+        Command::EndOfStream => "end of stream",
+    }
+}

@@ -1,0 +1,195 @@
+use std::sync::Arc;
+
+use gstreamer as gst;
+use gstreamer_video as gst_video;
+use media::{Codec, Quality};
+use pipeline::{Event, Picture, Plan, Source};
+
+use crate::{
+    branch::Running,
+    build::{Error, News},
+    clock,
+    inbox::{Frame, Inbox, Origin},
+    outbox::Outbox,
+    rate::{Limit, Measure},
+};
+
+/// Which frame goes to which layer. Scaling is a cascade: each layer is made from the next larger one that runs, which
+/// costs less and looks better than scaling the source four to one.
+#[derive(Debug)]
+pub(crate) struct Video {
+    plan: Plan,
+    cpus: u32,
+    inbox: Arc<Inbox>,
+    outbox: Outbox,
+    /// Pictures before it are decoded only.
+    output_from: Option<gst::ClockTime>,
+    limit: Limit,
+    /// Known once the first frame is decoded.
+    seen: Option<Seen>,
+    /// Smallest first.
+    branches: Vec<Running>,
+    paused: [bool; Quality::ALL.len()],
+    generation: u64,
+}
+
+/// The source as last seen.
+#[derive(Debug)]
+struct Seen {
+    caps: gst::Caps,
+    info: gst_video::VideoInfo,
+    measure: Measure,
+}
+
+impl Video {
+    pub(crate) fn new(
+        plan: Plan,
+        inbox: Arc<Inbox>,
+        outbox: Outbox,
+        output_from: Option<gst::ClockTime>,
+    ) -> Self {
+        let cpus = std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));
+        let limit = Limit::new(plan.video.max_fps_milli);
+        let paused = [false; Quality::ALL.len()];
+        Self {
+            plan,
+            cpus,
+            inbox,
+            outbox,
+            output_from,
+            limit,
+            seen: None,
+            branches: vec![],
+            paused,
+            generation: 0,
+        }
+    }
+
+    /// A raw frame, from the decoder of a `codec` track or from a layer that feeds smaller ones.
+    pub(crate) fn frame(&mut self, frame: Frame, codec: Codec) -> Result<(), Error> {
+        match frame.from {
+            Origin::Decoder => self.decoded(&frame.sample, codec),
+            Origin::Layer(quality, generation) => {
+                // Smaller layers take nothing from one that has been paused meanwhile, or from an earlier fit.
+                let below = self.branches.iter().position(|branch| branch.layer.quality == quality);
+                if let Some(below) = below
+                    && generation == self.generation
+                {
+                    self.feed(&frame.sample, below);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn decoded(&mut self, sample: &gst::Sample, codec: Codec) -> Result<(), Error> {
+        let Some(time) = clock::running_time(sample) else { return Ok(()) };
+        let changed = self.look(sample);
+        let Some(seen) = &mut self.seen else { return Ok(()) };
+        if seen.measure.note(time.nseconds()) || changed {
+            self.refit(codec)?;
+        }
+        if self.output_from.is_some_and(|from| time < from) || !self.limit.passes(time.nseconds()) {
+            return Ok(());
+        }
+        self.feed(sample, self.branches.len());
+        Ok(())
+    }
+
+    /// Notes the picture; true when it is another than before.
+    fn look(&mut self, sample: &gst::Sample) -> bool {
+        let Some(caps) = sample.caps() else { return false };
+        if self.seen.as_ref().is_some_and(|seen| seen.caps.as_ptr() == caps.as_ptr()) {
+            return false;
+        }
+        let Ok(info) = gst_video::VideoInfo::from_caps(caps) else { return false };
+        let shape = |info: &gst_video::VideoInfo| (info.width(), info.height(), info.par(), info.fps());
+        if let Some(seen) = &mut self.seen
+            && shape(&seen.info) == shape(&info)
+        {
+            seen.caps = caps.to_owned();
+            return false;
+        }
+        let fps = info.fps();
+        let declared = i64::from(fps.numer()) * 1000 / i64::from(fps.denom().max(1));
+        let measure = Measure::new(u32::try_from(declared).unwrap_or(0), self.plan.video.max_fps_milli);
+        self.seen = Some(Seen { caps: caps.to_owned(), info, measure });
+        true
+    }
+
+    /// Makes new branches for the picture as it is now, and says so.
+    fn refit(&mut self, codec: Codec) -> Result<(), Error> {
+        let Some(Seen { info, measure, .. }) = &self.seen else { return Ok(()) };
+        let side = |side: i32| u32::try_from(side).unwrap_or(1).max(1);
+        let par = (side(info.par().numer()), side(info.par().denom()));
+        let (width, height, fps_milli) = (info.width(), info.height(), measure.fps_milli());
+        self.outbox.send(Event::Source(Source::Video { codec, width, height, fps_milli }));
+        self.generation += 1;
+        let fitted = self.plan.fit(&Picture { width, height, par, fps_milli }, self.cpus);
+        // The old ones end here: what they still held is older than what comes.
+        self.branches.clear();
+        for branch in &fitted {
+            self.branches.push(Running::start(branch, self.generation, &self.inbox, &self.outbox)?);
+        }
+        self.outbox.send(Event::Layers(fitted.iter().map(|branch| branch.layer).collect()));
+        Ok(())
+    }
+
+    /// Gives a frame to the largest running layer among the first `below`; that one's own raw frame then goes on to the
+    /// next smaller. A layer that cannot take it, or makes no raw frame, passes this one on.
+    fn feed(&mut self, sample: &gst::Sample, below: usize) {
+        for branch in self.branches[..below].iter_mut().rev() {
+            if self.paused[usize::from(branch.layer.quality.number())] {
+                continue;
+            }
+            if branch.push(sample) && branch.feeds_smaller {
+                return;
+            }
+        }
+    }
+
+    pub(crate) fn keyframe(&mut self, quality: Quality) {
+        if let Some(branch) = self.branches.iter_mut().find(|branch| branch.layer.quality == quality) {
+            branch.want_keyframe();
+        }
+    }
+
+    pub(crate) fn pause(&mut self, quality: Quality) {
+        self.paused[usize::from(quality.number())] = true;
+    }
+
+    pub(crate) fn resume(&mut self, quality: Quality) {
+        if std::mem::take(&mut self.paused[usize::from(quality.number())]) {
+            self.keyframe(quality);
+        }
+    }
+
+    /// The layers, for draining: smallest first.
+    pub(crate) fn branches(&self) -> &[Running] {
+        &self.branches
+    }
+
+    /// What has gone wrong in any layer.
+    pub(crate) fn failure(&self) -> Option<String> {
+        self.branches.iter().find_map(|branch| match branch.news() {
+            Some(News::Failed(why)) => Some(format!("layer {}: {why}", branch.layer.quality)),
+            _ => None,
+        })
+    }
+
+    /// Frames that each layer's encoder was too slow for since the last call, as one line; `None` for none.
+    pub(crate) fn take_dropped(&mut self) -> Option<String> {
+        let lost = self.inbox.take_lost();
+        let mut parts: Vec<String> = Vec::new();
+        for branch in &mut self.branches {
+            let dropped = branch.take_dropped();
+            if dropped > 0 {
+                parts.push(format!("{dropped} before encoder {}", branch.layer.quality));
+            }
+        }
+        if lost > 0 {
+            parts.push(format!("{lost} behind the decoder"));
+        }
+        (!parts.is_empty()).then(|| format!("frames dropped, machine too slow: {}", parts.join(", ")))
+    }
+}

@@ -1,0 +1,13 @@
+//! Media made on the spot, a rig that drives a worker in lockstep, and decoders that look at what came out.
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part")]
+
+pub mod generate;
+pub mod look;
+pub mod rig;
+
+/// GStreamer, with GLib's criticals fatal as `G_DEBUG=fatal-criticals` makes them.
+pub fn init() {
+    use gstreamer::glib::{LogLevels, log_set_always_fatal};
+    gstreamer::init().expect("GStreamer starts");
+    log_set_always_fatal(LogLevels::LEVEL_CRITICAL | LogLevels::LEVEL_ERROR);
+}
