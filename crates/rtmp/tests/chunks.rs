@@ -10,7 +10,7 @@ use sluicegate_rtmp::{
     AUDIO, Error, Event, VIDEO,
     limits::{CHUNK_SIZE, CHUNK_STREAMS, COMMAND_MESSAGE, MEDIA_MESSAGE, UNFINISHED},
 };
-use support::{AAC_HEADER, AVC_HEADER, Chunks, Message, Seen, feed, picture, publishing};
+use support::{AAC_HEADER, AVC_HEADER, Message, Seen, feed, picture, publishing};
 
 const VIDEO_KIND: u8 = 9;
 const AUDIO_KIND: u8 = 8;
