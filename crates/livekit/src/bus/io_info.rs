@@ -71,7 +71,8 @@ impl IoInfo {
         let deadline = Instant::now() + within;
         loop {
             let left = deadline - Instant::now();
-            let reply = self.call::<_, GetIngressInfoResponse>(GET_INGRESS_INFO, request, left.min(ATTEMPT)).await;
+            let reply =
+                self.call::<_, GetIngressInfoResponse>(GET_INGRESS_INFO, request, left.min(ATTEMPT)).await;
             match reply {
                 Ok(reply) => return reply.info.map(Record::new).ok_or(Error::NoRecord(GET_INGRESS_INFO)),
                 Err(error) if error.is_transient() && Instant::now() + PAUSE < deadline => {

@@ -213,7 +213,8 @@ mod tests {
 
     #[test]
     fn a_captured_look_up_reply_has_a_present_state() {
-        let vector = vectors().into_iter().find(|v| v["name"] == "Response/IOInfo/GetIngressInfo/in/ok").unwrap();
+        let vector =
+            vectors().into_iter().find(|v| v["name"] == "Response/IOInfo/GetIngressInfo/in/ok").unwrap();
         let reply = GetIngressInfoResponse::decode(&inner(&vector).unwrap().1[..]).unwrap();
         let info = reply.info.unwrap();
         assert_eq!((info.ingress_id.as_str(), info.enable_transcoding), ("IN_FdG7W4ouCjMg", Some(true)));
@@ -231,7 +232,10 @@ mod tests {
                 GetIngressInfoResponse { info: Some(info.clone()), token: key.clone(), ..Default::default() }
             ),
             format!("{:?}", CreateIngressResponse { info: Some(info.clone()) }),
-            format!("{:?}", StartIngressRequest { info: Some(info), token: key.clone(), ..Default::default() }),
+            format!(
+                "{:?}",
+                StartIngressRequest { info: Some(info), token: key.clone(), ..Default::default() }
+            ),
         ];
         for text in shown {
             assert!(!text.contains(&key), "{text}");

@@ -236,7 +236,10 @@ mod tests {
         for input_type in [1, 2, 77] {
             assert_eq!(refusal(IngressInfo { input_type, ..info() }), "invalid ingress type");
         }
-        assert!(refusal(IngressInfo { enable_transcoding: Some(false), ..info() }).starts_with("invalid transcoding"));
+        assert!(
+            refusal(IngressInfo { enable_transcoding: Some(false), ..info() })
+                .starts_with("invalid transcoding")
+        );
         let microphone = IngressVideoOptions { source: 2, ..IngressVideoOptions::default() };
         assert_eq!(
             refusal(IngressInfo { video: Some(microphone), ..info() }),

@@ -215,7 +215,10 @@ mod tests {
         assert_eq!(refused(vec![asked(Low, 321, 240, 0)]), Invalid::OddWidth);
         assert_eq!(refused(vec![asked(Low, 320, 241, 0)]), Invalid::OddHeight);
         assert_eq!(refused(vec![asked(Off, 320, 240, 0)]), Invalid::Quality);
-        assert_eq!(refused(vec![asked(Low, 320, 240, 0), asked(Low, 640, 480, 0)]), Invalid::DuplicateQuality);
+        assert_eq!(
+            refused(vec![asked(Low, 320, 240, 0), asked(Low, 640, 480, 0)]),
+            Invalid::DuplicateQuality
+        );
         assert_eq!(refused(vec![asked(Low, 640, 240, 0), asked(High, 320, 480, 0)]), Invalid::FallingWidth);
         assert_eq!(refused(vec![asked(Low, 320, 480, 0), asked(High, 640, 240, 0)]), Invalid::FallingHeight);
         assert_eq!(custom(f64::NAN, vec![]), Err(Invalid::FrameRate));

@@ -78,6 +78,10 @@ impl<P: Post> Reporters<P> {
     /// Begins the reports of a session that starts now. An earlier session of the same ingress may finish saying how it
     /// ended; if it has not ended, it is superseded.
     ///
+    /// Not for a publisher that is refused while a session of that ingress lives: its ERROR would replace the healthy
+    /// session's state. Requests should be heard ([`Handlers::register`](super::Handlers::register)) before the first status
+    /// is put, because livekit-server asks as soon as it has one.
+    ///
     /// A record without a stored state takes none: the reporter is [`Gone::Deleted`] at once.
     pub fn open(&self, record: &Record, resource_id: &str) -> Reporter {
         let mut outbox = Outbox::new(Constant {
@@ -116,10 +120,11 @@ impl<P: Post> Reporters<P> {
     }
 
     /// Waits until every session has ended and its final state is delivered, for at most `within`; then gives up.
-    /// Sessions must be ended (or their reporters dropped) by their owners. Retries are quick from now on.
+    /// Sessions must be ended (or their reporters dropped) by their owners. Retries are quick from now on. Sessions that
+    /// are opened afterwards report nothing.
     ///
     /// Gives the number of sessions whose last state livekit-server has not taken.
-    pub async fn shutdown(self, within: Duration) -> usize {
+    pub async fn shutdown(&self, within: Duration) -> usize {
         for outbox in self.newest.lock().values() {
             outbox.send_modify(Outbox::hurry);
         }
@@ -228,9 +233,9 @@ impl<P: Post> Driver<P> {
         step
     }
 
-    async fn attempt(&self, state: IngressState, attempt: u32) -> Answer {
+    async fn attempt(&self, state: Box<IngressState>, attempt: u32) -> Answer {
         let (ingress_id, status) = (&self.ingress_id, state.status());
-        match self.post.post(ingress_id, state, attempt).await {
+        match self.post.post(ingress_id, *state, attempt).await {
             Ok(()) if attempt > 1 => {
                 tracing::info!(ingress_id, ?status, attempt, "state delivered at last");
                 Answer::Stored

@@ -10,6 +10,9 @@ use crate::bus::status::{self, Constant, Outcome, Phase, Status};
 const FIRST_RETRY: Duration = Duration::from_millis(250);
 /// Waits double up to this: an API user sees the truth at most this (and one attempt) after livekit-server is back.
 const LAST_RETRY: Duration = Duration::from_secs(5);
+/// A live session says again what it last said after this long. livekit-server changes nothing by it, but its answer tells
+/// a session whose DeleteIngress was lost, or went to another worker, that it is deleted (bus.md §2.4).
+const REFRESH: Duration = Duration::from_secs(60);
 /// How long a final state is offered to a livekit-server that does not take it. Past it the session counts as
 /// [`Ending::Abandoned`]: an outage this long needs a person anyway, and the next session on that ingress corrects the store.
 const KEEP_FINAL: Duration = Duration::from_secs(3600);
@@ -63,7 +66,10 @@ pub(super) enum Answer {
 #[derive(Debug, PartialEq)]
 pub(super) enum Step {
     /// Post this and say what became of it.
-    Post { state: IngressState, attempt: u32 },
+    Post {
+        state: Box<IngressState>,
+        attempt: u32,
+    },
     /// Nothing until then (`None`: until there is news).
     Wait(Option<Instant>),
     Over(Ending),
@@ -89,6 +95,8 @@ pub(super) struct Outbox {
     /// When the final status was put; `None` while the session lives.
     ended: Option<Now>,
     updated_at: i64,
+    /// When livekit-server last took a state.
+    confirmed: Option<Instant>,
     /// Failures since the last success.
     failures: u32,
     /// Waits no longer than [`FIRST_RETRY`].
@@ -106,6 +114,7 @@ impl Outbox {
             pending: None,
             latest: None,
             ended: None,
+            confirmed: None,
             failures: 0,
             hurried: false,
             superseded: None,
@@ -120,10 +129,8 @@ impl Outbox {
         if status.is_terminal() {
             self.ended = Some(now);
         }
-        if self.latest.as_ref() != Some(&status) {
-            self.pending = Some(status.clone());
-            self.latest = Some(status);
-        }
+        self.pending = Some(status.clone());
+        self.latest = Some(status);
         true
     }
 
@@ -170,14 +177,14 @@ impl Outbox {
             Line::Waiting(until) if until > now.instant => return Step::Wait(Some(until)),
             Line::Waiting(_) | Line::Idle => {}
         }
-        let Some(status) = self.pending.take() else {
+        let Some(status) = self.pending.take().or_else(|| self.due(now)) else {
             self.line = Line::Idle;
-            return Step::Wait(None);
+            return Step::Wait(self.confirmed.map(|at| at + REFRESH));
         };
         self.updated_at = now.unix_ns.max(self.updated_at.saturating_add(1));
         let state = status::state(&self.session, &status, self.ended_at(&status), self.updated_at);
         self.line = Line::InFlight(status);
-        Step::Post { state, attempt: self.failures + 1 }
+        Step::Post { state: Box::new(state), attempt: self.failures + 1 }
     }
 
     /// Takes the result of the attempt that [`Step::Post`] asked for.
@@ -189,6 +196,7 @@ impl Outbox {
             _ if live_and_superseded => self.line = Line::Over(Ending::Gone(Gone::Superseded)),
             Answer::Stored => {
                 self.failures = 0;
+                self.confirmed = Some(now.instant);
                 if status.is_terminal() {
                     self.line = Line::Over(Ending::Delivered);
                 }
@@ -227,6 +235,11 @@ impl Outbox {
                 ..IngressState::default()
             },
         }
+    }
+
+    /// The newest status of a live session, when it is time to say it again.
+    fn due(&self, now: Now) -> Option<Status> {
+        self.confirmed.filter(|at| now.instant >= *at + REFRESH).and(self.latest.clone())
     }
 
     fn ended_at(&self, status: &Status) -> i64 {

@@ -248,7 +248,10 @@ async fn an_owner_that_vanishes_leaves_an_error_and_not_a_session_that_seems_ali
     drop(reporter);
     drop(reporters.open(&record_of("IN_2", Some(IngressState::default())), "RT_2"));
     assert_eq!(reporters.shutdown(LONG).await, 0);
-    assert_eq!(fake.stored(), [row("RT_1", Endpoint::EndpointPublishing), row("RT_1", Endpoint::EndpointError)]);
+    assert_eq!(
+        fake.stored(),
+        [row("RT_1", Endpoint::EndpointPublishing), row("RT_1", Endpoint::EndpointError)]
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -262,4 +265,15 @@ async fn shutdown_delivers_what_it_can_and_ends_in_time() {
     assert_eq!(reporters.shutdown(Duration::from_secs(5)).await, 1);
     assert_eq!(before.elapsed(), Duration::from_secs(5));
     assert!(fake.attempts.load(SeqCst) >= 20, "retries are quick at shutdown");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_whose_delete_was_lost_learns_of_it_within_a_minute() {
+    let fake = Fake::new();
+    let reporters = Reporters::new(fake.clone(), clock());
+    let reporter = reporters.open(&record(), "RT_1");
+    reporter.put(Status::new(Phase::Publishing));
+    assert!(reporter.flush(LONG).await);
+    *fake.refuses.lock().unwrap() = Some(Error::NoIngress);
+    assert_eq!(time::timeout(LONG + Duration::from_secs(1), reporter.gone()).await, Ok(Gone::Deleted));
 }

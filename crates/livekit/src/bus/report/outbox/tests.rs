@@ -73,7 +73,10 @@ impl World {
         match event {
             Event::Put(status) => {
                 if self.outbox.put(self.now, status.clone()) {
-                    assert!(!self.newest.as_ref().is_some_and(Status::is_terminal), "taken after the final one");
+                    assert!(
+                        !self.newest.as_ref().is_some_and(Status::is_terminal),
+                        "taken after the final one"
+                    );
                     self.newest = Some(status);
                 }
             }
@@ -114,8 +117,8 @@ impl World {
             assert!(!is_final(before) || (before.status(), &before.error) == (state.status(), &state.error));
         }
         assert!(!self.stored.iter().any(is_final), "posted after the final state was stored");
-        self.posted.push(state.clone());
-        self.in_flight = Some(state);
+        self.posted.push(*state.clone());
+        self.in_flight = Some(*state);
     }
 
     /// livekit-server is back and takes everything.
@@ -169,12 +172,19 @@ fn a_final_state_is_given_up_after_an_hour() {
 }
 
 #[test]
-fn the_same_status_again_is_not_posted_again() {
+fn a_live_session_says_again_what_it_said_a_minute_ago_and_one_that_ended_does_not() {
     let mut world = World::new();
-    for _ in 0..2 {
-        world.apply(Event::Put(Status::new(Phase::Buffering)));
-        world.poll();
-        world.apply(Event::Answer(Answer::Stored));
-    }
-    assert_eq!(world.posted.len(), 1);
+    world.apply(Event::Put(Status::new(Phase::Publishing)));
+    world.poll();
+    world.apply(Event::Answer(Answer::Stored));
+    let due = Step::Wait(Some(world.now.instant + REFRESH));
+    assert_eq!(world.outbox.poll(world.now), due);
+    world.apply(Event::Pass(60_000, 0));
+    world.poll();
+    assert!(world.in_flight.is_some());
+    world.apply(Event::Put(Status::new(Phase::Ended(Outcome::Stopped))));
+    world.settle();
+    world.apply(Event::Pass(60_000, 0));
+    assert_eq!(world.outbox.poll(world.now), Step::Over(Ending::Delivered));
+    assert_eq!(world.posted.len(), 3);
 }
