@@ -72,8 +72,11 @@ impl Client {
         let token = bus.closing().child_token();
         let routes = token.clone().drop_guard();
         let router = route(calls.clone(), replies, claims);
+        let open_calls = calls.clone();
         bus.spawn(async move {
             token.run_until_cancelled(router).await;
+            // Calls that still wait learn that nothing will come.
+            open_calls.lock().clear();
         });
         let in_flight = Semaphore::new(MAX_IN_FLIGHT);
         let inner = Inner { bus: bus.clone(), service, id, calls, in_flight, _routes: routes };
@@ -102,8 +105,11 @@ impl Client {
                 .publish(&verdicts, &Envelope::ClaimResponse(choice).encode(), call.deadline)
                 .await?;
         }
-        let late = || Error::new(Code::DeadlineExceeded, "request timed out");
-        decode(method, call.reply().await.ok_or_else(late)?).1
+        match call.reply().await {
+            Some(response) => decode(method, response).1,
+            None if Instant::now() < call.deadline => Err(BusError::Closed.into()),
+            None => Err(Error::new(Code::DeadlineExceeded, "request timed out")),
+        }
     }
 
     /// Calls a method that every server answers.
@@ -159,7 +165,7 @@ pub struct Replies<'a, Res> {
 }
 
 impl<Res: Message + Default> Replies<'_, Res> {
-    /// The next answer and the id of the server that gave it; `None` when the time is over.
+    /// The next answer and the id of the server that gave it; `None` when the time is over or the bus is closed.
     pub async fn next(&mut self) -> Option<(String, Result<Res, Error>)> {
         self.call.reply().await.map(|response| decode(&self.method, response))
     }
@@ -224,7 +230,7 @@ impl Call<'_> {
         }
     }
 
-    /// The next reply; `None` at the deadline.
+    /// The next reply; `None` at the deadline, or when the bus is closed.
     async fn reply(&mut self) -> Option<Response> {
         loop {
             match tokio::time::timeout_at(self.deadline, self.open.answers.recv()).await {

@@ -26,8 +26,11 @@ enum Place {
         sentinels: Vec<Address>,
         dialer: Dialer,
     },
-    /// The configured nodes; the one in front is tried first, and goes to the back when it fails.
-    Cluster(VecDeque<Address>),
+    /// The one in front is tried first, and goes to the back when it fails.
+    Cluster {
+        configured: Vec<Address>,
+        nodes: VecDeque<Address>,
+    },
 }
 
 /// One connection to Redis, until it is lost.
@@ -53,7 +56,10 @@ impl Connector {
                 sentinels: Address::parse_all(&addresses)?,
                 dialer: dialer.with_login(&username, &password),
             },
-            Mode::Cluster { addresses } => Place::Cluster(Address::parse_all(&addresses)?.into()),
+            Mode::Cluster { addresses } => {
+                let configured = Address::parse_all(&addresses)?;
+                Place::Cluster { nodes: configured.clone().into(), configured }
+            }
         };
         Ok(Self { place, dialer })
     }
@@ -68,17 +74,15 @@ impl Connector {
                 link.expect_master().await?;
                 Ok((link, pubsub))
             }
-            Place::Cluster(nodes) => {
-                let mut last = BusError::NotConfigured;
-                for _ in 0..nodes.len() {
-                    let Some(node) = nodes.front().cloned() else { break };
-                    match self.dialer.open(&node, Some(Slots::new(node.clone(), self.dialer.clone()))).await {
-                        Ok(link) => return Ok(link),
-                        Err(error) => last = error,
-                    }
-                    nodes.rotate_left(1);
-                }
-                Err(last)
+            Place::Cluster { configured, nodes } => {
+                let (link, pubsub) = self.dialer.open_any(nodes).await?;
+                // The nodes of today, and those of the configuration should all of today's be replaced at once.
+                nodes.truncate(1);
+                nodes.extend(link.others().await);
+                let missing: Vec<_> =
+                    configured.iter().filter(|node| !nodes.contains(node)).cloned().collect();
+                nodes.extend(missing);
+                Ok((link, pubsub))
             }
         }
     }
@@ -126,6 +130,20 @@ async fn ask_sentinel(
 }
 
 impl Dialer {
+    /// Leaves the node that it opened in front.
+    async fn open_any(&self, nodes: &mut VecDeque<Address>) -> Result<(Link, PubSub), BusError> {
+        let mut last = BusError::NotConfigured;
+        for _ in 0..nodes.len() {
+            let Some(node) = nodes.front().cloned() else { break };
+            match self.open(&node, Some(Slots::new(node.clone(), self.clone()))).await {
+                Ok(link) => return Ok(link),
+                Err(error) => last = error,
+            }
+            nodes.rotate_left(1);
+        }
+        Err(last)
+    }
+
     async fn open(&self, node: &Address, slots: Option<Slots>) -> Result<(Link, PubSub), BusError> {
         let commands = self.commands(node).await?;
         let link = Link { node: node.clone(), commands, slots, broken: CancellationToken::new() };
@@ -156,6 +174,14 @@ impl Link {
             Some(slots) => slots.query(key, &set, &self.commands).await?,
         };
         Ok(answer.is_some())
+    }
+
+    /// The other masters of the cluster. None when it does not say: the link works without.
+    async fn others(&self) -> Vec<Address> {
+        let Some(slots) = &self.slots else { return Vec::new() };
+        let mut nodes = slots.masters(&self.commands).await.unwrap_or_default();
+        nodes.retain(|node| *node != self.node);
+        nodes
     }
 
     /// A sentinel may still name the old master for a moment after a failover.

@@ -77,6 +77,17 @@ impl Slots {
         }
     }
 
+    /// All nodes that own slots.
+    pub(super) async fn masters(&self, any: &MultiplexedConnection) -> Result<Vec<Address>, BusError> {
+        let mut masters: Vec<Address> = Vec::new();
+        for (_, node) in self.learn(any).await? {
+            if !masters.contains(&node) {
+                masters.push(node);
+            }
+        }
+        Ok(masters)
+    }
+
     /// Where to go after an error, if it says so. A retry after a broken connection is safe: should the lost `SET` have
     /// been executed, the second one finds the key and the request is left to others.
     fn after(&self, node: &Address, error: &RedisError) -> Option<Target> {

@@ -101,6 +101,28 @@ async fn closed_bus_leaves_no_connection_and_refuses_calls() {
 }
 
 #[tokio::test]
+async fn closing_the_bus_ends_calls_and_handlers_that_wait() {
+    let redis = Redis::start("").await;
+    let bus = redis.bus().await;
+    let server = Server::new(&bus, "Echo");
+    let started = Arc::new(Notify::new());
+    let handler_started = started.clone();
+    let handler = move |_: Text, _: Metadata| {
+        handler_started.notify_one();
+        std::future::pending::<Result<Text, Error>>()
+    };
+    let registration = server.register(&QUEUE, &[], handler, |_| 1.0).await.unwrap();
+    let client = Client::new(&bus, "Echo").await.unwrap();
+    let options = Options::timeout(2 * PATIENCE);
+    let call = tokio::spawn(async move { client.call::<_, Text>(&QUEUE, &[], &text("x"), options).await });
+    started.notified().await;
+    tokio::time::timeout(PATIENCE, bus.close()).await.expect("it closes");
+    let error = call.await.unwrap().unwrap_err();
+    assert_eq!(error, Error::new(Code::Unavailable, "the bus is closed"));
+    tokio::time::timeout(PATIENCE, registration.close()).await.expect("its handler was ended");
+}
+
+#[tokio::test]
 async fn last_clone_dropped_closes_the_bus() {
     let redis = Redis::start("").await;
     let bus = redis.bus().await;

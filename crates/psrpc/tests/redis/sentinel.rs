@@ -87,10 +87,13 @@ async fn bus_leaves_a_node_that_the_sentinels_replaced_while_it_still_answers() 
     let () = replace.ignore().query_async(&mut sentinel).await.unwrap();
     reconnect.lost().await;
     reconnect.back().await;
-    let client = redis::Client::open(format!("redis://:secret@{}", other.address())).unwrap();
-    let mut admin = client.get_multiplexed_async_connection().await.unwrap();
-    let clients: String = redis::cmd("CLIENT").arg("LIST").query_async(&mut admin).await.unwrap();
-    assert!(clients.contains("cmd=publish") || clients.contains("cmd=role"), "{clients}");
+    let _echo = Echo::start(&bus, 1.0).await;
+    let client = Client::new(&bus, "Echo").await.unwrap();
+    let _: Text = client.call(&QUEUE, &[], &text("x"), Options::default()).await.unwrap();
+    let admin = redis::Client::open(format!("redis://:secret@{}", other.address())).unwrap();
+    let mut admin = admin.get_multiplexed_async_connection().await.unwrap();
+    let locks: usize = redis::cmd("DBSIZE").query_async(&mut admin).await.unwrap();
+    assert_eq!(locks, 1, "the lock is at the new master");
 }
 
 #[tokio::test]
