@@ -19,7 +19,8 @@ pub enum Input {
         /// What is to be expected.
         kind: Kind,
     },
-    /// Media arrived. Sum it up: one input per 200 ms or so is enough, and more than 500 ms apart looks like a pause.
+    /// Media arrived from the publisher (whether or not the worker could take it). Sum it up: one input each 200 ms or so;
+    /// more than half a second apart looks like a pause of the source.
     SourceMedia {
         /// The connection it came on.
         source: SourceId,

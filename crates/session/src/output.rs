@@ -73,7 +73,9 @@ pub enum Output {
         /// With what.
         answer: Answer,
     },
-    /// The last output: let go of everything, also of what did not answer in time.
+    /// The last output: let go of everything, also of what did not answer in time. A final state that is not stored yet may be
+    /// tried further, but not after a `DeleteIngress` was answered. Whatever comes later is ignored: a connection that was to
+    /// take over gets a session of its own.
     Over(Outcome),
 }
 

@@ -80,7 +80,7 @@ impl Rig {
 
     /// The last worker that was started, in this rig's log or before.
     pub fn worker(&self) -> WorkerId {
-        self.log.iter().rev().find_map(started).unwrap_or_else(|| first_worker())
+        self.log.iter().rev().find_map(started).unwrap_or_else(first_worker)
     }
 
     pub fn worker_ready(&mut self) -> Vec<Output> {
@@ -139,7 +139,7 @@ impl Rig {
         self.pass(SECOND);
         self.feed(Input::Reported);
         self.feed(Input::RoomEnded(RoomEnd::Left));
-        self.outcome().unwrap()
+        self.outcome().expect("the session is over")
     }
 }
 
@@ -184,5 +184,5 @@ fn first_worker() -> WorkerId {
     let mut rig = Rig::new(SETTINGS);
     rig.feed(Input::Admission(Admitted::Yes));
     rig.feed(Input::SourceAccepted(FIRST));
-    rig.log.iter().find_map(started).unwrap()
+    rig.log.iter().find_map(started).expect("an accepted source has a worker")
 }
