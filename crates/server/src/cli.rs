@@ -1,5 +1,6 @@
 //! The command line: the Go worker's flags and variables, and what is ours.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
@@ -57,6 +58,11 @@ pub enum Error {
 }
 
 impl Cli {
+    /// The command line of this process. Prints and exits on `--help`, `--version` and what it does not know.
+    pub fn of_process() -> Self {
+        Self::parse_from(std::env::args_os().map(two_dashes))
+    }
+
     /// The YAML text: the body, else the file's content. An empty body counts as none (deployments set
     /// `INGRESS_CONFIG_BODY` empty to switch it off).
     pub fn config_text(&self) -> Result<String, Error> {
@@ -73,6 +79,20 @@ impl Cli {
             Some(path) => Ok(path.clone()),
             None => Ok(beside(&std::env::current_exe().map_err(Error::OwnPath)?)),
         }
+    }
+}
+
+/// The Go worker takes its long flags with one dash as well, and `-v` for the version.
+fn two_dashes(arg: OsString) -> OsString {
+    let name = arg.to_str().and_then(|arg| arg.split('=').next());
+    match name {
+        Some("-v") => "--version".into(),
+        Some("-config" | "-config-body" | "-version" | "-help") => {
+            let mut long = OsString::from("-");
+            long.push(arg);
+            long
+        }
+        _ => arg,
     }
 }
 
@@ -103,6 +123,17 @@ mod tests {
         assert_eq!(parse(&["--config", "a.yaml"]).config, Some("a.yaml".into()));
         assert_eq!(parse(&["--config=a.yaml"]).config, Some("a.yaml".into()));
         assert_eq!(parse(&["--config-body", "a: 1"]).config_body.as_deref(), Some("a: 1"));
+    }
+
+    #[test]
+    fn one_dash_counts_as_two_for_the_go_workers_flags_only() {
+        let taken = |arg: &str| two_dashes(arg.into()).into_string().unwrap();
+        assert_eq!(taken("-config=a.yaml"), "--config=a.yaml");
+        assert_eq!(taken("-config-body"), "--config-body");
+        assert_eq!(taken("-v"), "--version");
+        for other in ["--config", "-V", "-", "a.yaml", "-configuration"] {
+            assert_eq!(taken(other), other);
+        }
     }
 
     #[test]

@@ -36,8 +36,8 @@ impl Value {
     }
 }
 
-/// Reads one document. The error is the parser's own text: it has the line, the column and the lines around it,
-/// and it may quote the document, so [`super::load`] shows only where it is when the text could hold a secret.
+/// Reads one document. The error is the parser's own text with line and column; it is told not to show the lines
+/// around them, which may hold a secret.
 pub(super) fn parse(text: &str) -> Result<Node, serde_saphyr::Error> {
     let options = serde_saphyr::options! { with_snippet: false };
     let raw: Option<Spanned<Raw>> = serde_saphyr::from_str_with_options(text, options)?;

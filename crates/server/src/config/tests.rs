@@ -181,6 +181,10 @@ fn a_document_that_is_no_yaml_is_one_problem_with_its_place() {
     let invalid = load("redis: {address: [\n", Env::default()).unwrap_err();
     assert_eq!(invalid.problems.len(), 1);
     assert!(invalid.to_string().contains("line"), "{invalid}");
+    for document in ["api_secret: \"sesame\n", "api_secret: sesame\n\tx: 1\n", "api_secret: sesame: 1\n"] {
+        let invalid = load(document, Env::default()).unwrap_err();
+        assert!(!invalid.to_string().contains("sesame"), "{invalid}");
+    }
     let invalid = load("- a\n- b\n", Env::default()).unwrap_err();
     assert!(invalid.to_string().contains("the document is a list"), "{invalid}");
 }
