@@ -225,6 +225,16 @@ fn a_stopped_worker_is_replaced_and_a_source_that_pauses_is_no_stopped_worker() 
 }
 
 #[test]
+fn a_worker_that_looks_for_its_first_frame_is_not_stuck() {
+    let mut rig = Rig::at(Stage::Live);
+    rig.feed(Input::WorkerDied { worker: rig.worker(), text: "signal 9".into() });
+    let worker = rig.worker();
+    rig.worker_ready();
+    rig.stream(FIRST, 9 * SECOND, false);
+    assert_eq!(rig.worker(), worker, "a source may send a keyframe each ten seconds only");
+}
+
+#[test]
 fn a_worker_with_nothing_to_encode_is_not_stuck() {
     let mut rig = Rig::at(Stage::Live);
     rig.stream(FIRST, SECOND, true);
@@ -298,6 +308,20 @@ fn a_taker_over_that_fails_does_not_hurt_the_running_stream() {
     assert!(is_close(&out[0], SourceId(3), &Why::Lost), "it did not answer");
     rig.stream(FIRST, SECOND, true);
     assert_eq!(rig.ingress.stage(), Stage::Live);
+}
+
+#[test]
+fn a_deadline_of_the_old_connection_waits_for_the_answer_of_the_new_one() {
+    let mut rig = Rig::at(Stage::Buffering);
+    rig.pass(9 * SECOND);
+    rig.feed(Input::TookOver(SECOND_SOURCE));
+    rig.pass(4 * SECOND);
+    assert_eq!(rig.ingress.stage(), Stage::Buffering, "no media for 13 s, but help is near");
+    rig.feed(Input::SourceAccepted(SECOND_SOURCE));
+    rig.pass(9 * SECOND);
+    assert_eq!(rig.ingress.stage(), Stage::Buffering, "its own ten seconds");
+    rig.pass(SECOND);
+    assert_eq!(rig.reports()[0].error, Some(Reason::NoMedia));
 }
 
 #[test]
