@@ -114,6 +114,13 @@ pub fn load(text: &str, env: Env) -> Result<Loaded, Invalid> {
         let keys = findings.unneeded.join(", ");
         warnings.push(format!("these keys of the Go worker are not needed here and change nothing: {keys}"));
     }
+    if findings.whip {
+        warnings.push(
+            "this version does not serve WHIP: whip_port, whip_proxy_enabled and rtc_config (but for its port range) \
+             change nothing"
+                .to_owned(),
+        );
+    }
     match config {
         Some(config) if findings.problems.is_empty() => Ok(Loaded { config, warnings }),
         _ => {
@@ -156,6 +163,7 @@ fn root(s: &mut Section<'_>, env: Env) -> Option<Config> {
     let api_secret =
         required(s, "api_secret", "LIVEKIT_API_SECRET", env.api_secret.map(|s| s.reveal().to_owned()));
     let ws_url = ws_url(s, env.ws_url);
+    s.note_whip(&["whip_port", "whip_proxy_enabled"]);
     let all = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
     let ports = Ports::read(s);
     let bind_address = s.parsed("bind_address", ip_address).unwrap_or(all);

@@ -103,15 +103,16 @@ fn the_least_document_has_the_go_workers_defaults() {
 }
 
 #[test]
-fn a_body_of_the_helm_chart_is_taken_with_one_warning() {
+fn a_body_of_the_helm_chart_is_taken_with_what_its_author_should_know() {
     let loaded = load(HELM, Env::default()).unwrap();
     assert_eq!(loaded.config.cpu_cost.rtmp, Some(2.0));
     assert_eq!(loaded.config.cpu_cost.url, None);
     assert_eq!(loaded.config.health_port, Some(7888));
     assert_eq!(loaded.config.redis.password.expose(), "0123");
     assert!(loaded.config.rtc.use_external_ip);
-    assert_eq!(loaded.warnings.len(), 1);
+    assert_eq!(loaded.warnings.len(), 2);
     assert!(loaded.warnings[0].ends_with(": http_relay_port, serviceType"), "{:?}", loaded.warnings);
+    assert!(loaded.warnings[1].contains("does not serve WHIP"), "{:?}", loaded.warnings);
 }
 
 #[test]
@@ -246,6 +247,15 @@ fn ports_are_off_at_minus_one_and_default_at_zero() {
 }
 
 #[test]
+fn who_asks_for_whip_is_told_that_there_is_none() {
+    let warnings = |text: &str| load(&format!("{LEAST}{text}"), Env::default()).unwrap().warnings.len();
+    assert_eq!(warnings(""), 0);
+    assert_eq!(warnings("whip_port: -1\nwhip_proxy_enabled: false\n"), 0);
+    assert_eq!(warnings("whip_port: 8080\n"), 1);
+    assert_eq!(warnings("whip_proxy_enabled: true\n"), 1);
+}
+
+#[test]
 fn two_listeners_on_one_port_are_refused() {
     let problem = "health_port: port 8080 is also whip_port's: expected a port of its own";
     assert_eq!(problems("health_port: 8080\n"), [problem]);
@@ -342,7 +352,7 @@ fn the_example_has_every_known_key_and_no_other() {
 fn every_value_in_the_example_is_a_good_one() {
     // The range and the one port exclude each other: with both, the port counts.
     let loaded = load(&uncommented(), Env::default()).unwrap_or_else(|invalid| panic!("{invalid}"));
-    assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+    assert!(loaded.warnings.iter().all(|warning| warning.contains("WHIP")), "{:?}", loaded.warnings);
 }
 
 #[test]
