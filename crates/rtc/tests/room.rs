@@ -1,0 +1,427 @@
+//! A room against a second peer connection that plays the SFU, in virtual time.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    net::SocketAddr,
+    time::{Duration, Instant, SystemTime},
+};
+
+use bytes::Bytes;
+use media::{Codec, Encoded, Layer, MediaTime, Output, Quality};
+use sluicegate_rtc::room::{Config, Epoch, Event, Room};
+use str0m::{
+    Candidate, Input, Rtc,
+    change::SdpOffer,
+    media::{KeyframeRequestKind, MediaKind, Mid, Rid},
+    net::{Protocol, Receive, Transmit},
+};
+
+const MS: Duration = Duration::from_millis(1);
+const ROUND: Duration = Duration::from_millis(1);
+const ONE_WAY: Duration = Duration::from_millis(10);
+
+/// A frame as it arrived.
+#[derive(Debug)]
+struct Got {
+    contiguous: bool,
+    bytes: usize,
+    rtp_time: u64,
+    /// What the last sender report says: this RTP time at that NTP time.
+    report: Option<(SystemTime, u64)>,
+}
+
+/// A room, an SFU, and a network of 10 ms between them that loses what it is told to.
+struct World {
+    now: Instant,
+    room: Room,
+    sfu: Rtc,
+    to_room: VecDeque<(Instant, Transmit)>,
+    to_sfu: VecDeque<(Instant, Transmit)>,
+    /// Of the room's datagrams with media, each n-th is lost.
+    lose_each: usize,
+    media_datagrams: usize,
+    mids: HashMap<Mid, MediaKind>,
+    got: HashMap<(MediaKind, Option<Rid>), Vec<Got>>,
+    events: Vec<(Instant, Event)>,
+    most_at_once: usize,
+}
+
+fn addr(port: u16) -> SocketAddr {
+    ([10, 0, 0, 1], port).into()
+}
+
+fn layers() -> Vec<Layer> {
+    let layer = |quality, width, bitrate_bps| Layer { quality, width, height: width / 2, bitrate_bps };
+    vec![
+        layer(Quality::Low, 320, 200_000),
+        layer(Quality::Medium, 640, 700_000),
+        layer(Quality::High, 1280, 2_300_000),
+    ]
+}
+
+impl World {
+    fn new(codec: Codec) -> Self {
+        let now = Instant::now();
+        let mut room = Room::new(now, Config { video: codec, red: false }, Epoch::default()).unwrap();
+        room.add_local_udp(now, addr(1)).unwrap();
+        let mut sfu = Rtc::builder().build(now);
+        sfu.add_local_candidate(Candidate::host(addr(2), Protocol::Udp).unwrap());
+        Self {
+            now,
+            room,
+            sfu,
+            to_room: VecDeque::new(),
+            to_sfu: VecDeque::new(),
+            lose_each: usize::MAX,
+            media_datagrams: 0,
+            mids: HashMap::new(),
+            got: HashMap::new(),
+            events: vec![],
+            most_at_once: 0,
+        }
+    }
+
+    /// Publishes three layers and sound, and lets them connect.
+    fn connected(codec: Codec) -> Self {
+        let mut world = Self::new(codec);
+        world.room.add_video(&layers(), "stream", "picture").unwrap();
+        world.room.add_audio("stream", "sound").unwrap();
+        world.negotiate();
+        world
+            .room
+            .add_remote(world.now, &Candidate::host(addr(2), Protocol::Udp).unwrap().to_sdp_string())
+            .unwrap();
+        for _ in 0..3_000 {
+            if world.has(&Event::Connected) {
+                world.run(100 * MS);
+                return world;
+            }
+            world.run(ROUND);
+        }
+        panic!("not connected within 3 s");
+    }
+
+    fn negotiate(&mut self) -> String {
+        let offer = self.room.offer(self.now).unwrap().unwrap();
+        let sdp = SdpOffer::from_sdp_string(&offer).unwrap();
+        let answer = self.sfu.sdp_api().accept_offer(sdp).unwrap();
+        self.room.answer(self.now, &answer.to_sdp_string()).unwrap();
+        offer
+    }
+
+    fn has(&self, event: &Event) -> bool {
+        self.events.iter().any(|(_, seen)| seen == event)
+    }
+
+    fn run(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.now < end {
+            self.now += ROUND;
+            self.step();
+        }
+    }
+
+    fn step(&mut self) {
+        let now = self.now;
+        while let Some((_, datagram)) = self.to_room.pop_front_if(|(at, _)| *at <= now) {
+            let (from, to) = (datagram.source, datagram.destination);
+            self.room.handle_datagram(now, Protocol::Udp, from, to, &datagram.contents).unwrap();
+        }
+        if self.room.timeout() <= now {
+            self.room.handle_timeout(now).unwrap();
+        }
+        while let Some(event) = self.room.poll_event(now) {
+            self.events.push((now, event));
+        }
+        let sent = self.to_sfu.len();
+        while let Some(datagram) = self.room.poll_transmit(now) {
+            let first = datagram.contents[0];
+            let media = (128..192).contains(&first) && !(64..96).contains(&(datagram.contents[1] & 0x7f));
+            self.media_datagrams += usize::from(media);
+            if !media || !self.media_datagrams.is_multiple_of(self.lose_each) {
+                self.to_sfu.push_back((now + ONE_WAY, datagram));
+            }
+        }
+        self.most_at_once = self.most_at_once.max(self.to_sfu.len() - sent);
+        self.step_sfu();
+    }
+
+    fn step_sfu(&mut self) {
+        let now = self.now;
+        self.sfu.handle_input(Input::Timeout(now)).unwrap();
+        self.drain_sfu();
+        while let Some((_, datagram)) = self.to_sfu.pop_front_if(|(at, _)| *at <= now) {
+            let (from, to) = (datagram.source, datagram.destination);
+            let receive = Receive::new(Protocol::Udp, from, to, &datagram.contents).unwrap();
+            self.sfu.handle_input(Input::Receive(now, receive)).unwrap();
+            self.drain_sfu();
+        }
+    }
+
+    fn drain_sfu(&mut self) {
+        loop {
+            match self.sfu.poll_output().unwrap() {
+                str0m::Output::Timeout(_) => return,
+                str0m::Output::Transmit(datagram) => {
+                    self.to_room.push_back((self.now + ONE_WAY, datagram));
+                }
+                str0m::Output::Event(str0m::Event::MediaAdded(added)) => {
+                    self.mids.insert(added.mid, added.kind);
+                }
+                str0m::Output::Event(str0m::Event::MediaData(data)) => {
+                    let report = data.last_sender_info.map(|info| (info.ntp_time, info.rtp_time.numer()));
+                    let got = Got {
+                        contiguous: data.contiguous,
+                        bytes: data.data.len(),
+                        rtp_time: data.time.numer(),
+                        report,
+                    };
+                    self.got.entry((self.mids[&data.mid], data.rid)).or_default().push(got);
+                }
+                str0m::Output::Event(_) => {}
+            }
+        }
+    }
+
+    fn write(&mut self, output: Output, pts: MediaTime, keyframe: bool, data: Vec<u8>) -> bool {
+        let frame = Encoded { output, pts, keyframe, data: Bytes::from(data) };
+        let sent = self.room.write(self.now, &frame).unwrap();
+        self.step();
+        sent
+    }
+
+    /// A second of pictures at 30 fps and sound, starting with a keyframe at `from`.
+    fn play_second(&mut self, from: i64) {
+        for ms in 0..1000 {
+            if ms % 20 == 0 {
+                self.write(Output::Audio, MediaTime::from_millis(from + ms), true, vec![0xfc, 0xff, 0xfe]);
+            }
+            if ms % 33 == 0 && ms < 990 {
+                for (quality, size) in Quality::ALL.into_iter().zip([800, 2_500, 9_000]) {
+                    let data = picture(ms == 0, size);
+                    self.write(Output::Video(quality), MediaTime::from_millis(from + ms), ms == 0, data);
+                }
+            }
+            self.run(ROUND);
+        }
+    }
+
+    fn pictures(&self, rid: &str) -> &[Got] {
+        let key = (MediaKind::Video, Some(Rid::from(rid)));
+        self.got.get(&key).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// An Annex B access unit with one slice (ITU-T H.264 Annex B); a keyframe has its parameter sets with it.
+fn picture(keyframe: bool, size: usize) -> Vec<u8> {
+    let mut unit = vec![];
+    let mut nal = |header: u8, size: usize| {
+        unit.extend([0, 0, 0, 1, header]);
+        unit.extend(std::iter::repeat_n(0x55, size));
+    };
+    if keyframe {
+        nal(0x67, 10);
+        nal(0x68, 4);
+        nal(0x65, size * 4);
+    } else {
+        nal(0x41, size);
+    }
+    unit
+}
+
+#[test]
+fn three_layers_and_sound_arrive_whole_and_paced() {
+    let mut world = World::connected(Codec::H264);
+    for second in 0..3 {
+        world.play_second(second * 1000);
+    }
+    world.run(100 * MS);
+    for (rid, size) in [("q", 800), ("h", 2_500), ("f", 9_000)] {
+        let pictures = world.pictures(rid);
+        assert_eq!(pictures.len(), 90, "layer {rid}");
+        assert!(pictures.iter().all(|p| p.contiguous), "layer {rid}");
+        assert!(pictures[1].bytes.abs_diff(size) < 32 && pictures[0].bytes > size * 4, "layer {rid}");
+    }
+    assert_eq!(world.got[&(MediaKind::Audio, None)].len(), 150);
+    assert!(world.most_at_once <= 12, "{} datagrams in one millisecond", world.most_at_once);
+}
+
+#[test]
+fn the_first_offer_names_rids_msids_candidate_and_one_codec() {
+    let mut world = World::new(Codec::H264);
+    world.room.add_video(&layers(), "stream", "picture").unwrap();
+    let offer = world.negotiate();
+    for line in [
+        "a=rid:q send",
+        "a=rid:h send",
+        "a=rid:f send",
+        "a=simulcast:send q;h;f",
+        "a=msid:stream picture",
+        "a=rtpmap:125 H264/90000",
+        "a=rtpmap:107 rtx/90000",
+        "a=rtcp-fb:125 nack pli",
+        "a=rtcp-fb:125 ccm fir",
+        "a=rtcp-fb:125 transport-cc",
+    ] {
+        assert!(offer.lines().any(|l| l.starts_with(line)), "{line} is not in\n{offer}");
+    }
+    let fmtp = offer.lines().find(|l| l.starts_with("a=fmtp:125 ")).unwrap();
+    assert!(fmtp.contains("packetization-mode=1") && fmtp.contains("profile-level-id=42e01f"), "{fmtp}");
+    assert!(offer.contains(" 10.0.0.1 1 typ host"), "{offer}");
+    assert!(!offer.contains("VP8") && !offer.contains("m=audio"), "{offer}");
+}
+
+#[test]
+fn a_track_that_comes_later_is_negotiated_while_the_first_flows() {
+    let mut world = World::new(Codec::Vp8);
+    world.room.add_audio("stream", "sound").unwrap();
+    world.negotiate();
+    assert_eq!(world.room.offer(world.now).unwrap(), None, "nothing new to offer");
+    world
+        .room
+        .add_remote(world.now, &Candidate::host(addr(2), Protocol::Udp).unwrap().to_sdp_string())
+        .unwrap();
+    world.run(500 * MS);
+    assert!(world.has(&Event::Connected));
+    let high = Output::Video(Quality::High);
+    assert!(!world.room.is_open(high));
+    assert!(!world.write(high, MediaTime::ZERO, true, vec![0; 100]), "dropped, not an error");
+    world.room.add_video(&layers()[2..], "stream", "picture").unwrap();
+    let offer = world.negotiate();
+    assert!(!offer.contains("a=rid"), "one layer has no rid:\n{offer}");
+    assert!(world.room.is_open(high) && world.room.is_open(Output::Audio));
+    assert!(world.room.add_video(&layers(), "stream", "again").is_err());
+    // A VP8 keyframe's first bytes (RFC 6386 section 9.1).
+    let key = [&[0x10, 0, 0, 0x9d, 0x01, 0x2a, 0, 5, 0, 3][..], &[7; 2_000]].concat();
+    assert!(world.write(high, MediaTime::from_millis(40), true, key.clone()));
+    world.run(100 * MS);
+    let got = &world.got[&(MediaKind::Video, None)];
+    assert_eq!((got.len(), got[0].bytes), (1, key.len()));
+}
+
+#[test]
+fn an_answer_out_of_turn_is_an_error_and_a_second_offer_waits() {
+    let mut world = World::new(Codec::H264);
+    assert!(world.room.answer(world.now, "v=0").is_err());
+    world.room.add_audio("stream", "sound").unwrap();
+    assert!(world.room.offer(world.now).unwrap().is_some());
+    world.room.add_video(&layers(), "stream", "picture").unwrap();
+    assert_eq!(world.room.offer(world.now).unwrap(), None);
+    let error = world.room.answer(world.now, "nonsense").unwrap_err();
+    assert!(error.to_string().starts_with("SDP answer of 8 bytes does not parse"), "{error}");
+    assert!(world.room.add_remote(world.now, "candidate:odd").is_err());
+}
+
+#[test]
+fn keyframe_requests_reach_the_right_layer_once_in_a_while() {
+    let mut world = World::connected(Codec::H264);
+    let first: Vec<_> = world.events.iter().filter_map(|(_, e)| keyframe(e)).collect();
+    assert_eq!(first, Quality::ALL, "all layers start with a keyframe");
+    world.play_second(0);
+    world.events.clear();
+    let mid = *world.mids.iter().find(|(_, kind)| **kind == MediaKind::Video).unwrap().0;
+    for kind in [KeyframeRequestKind::Pli, KeyframeRequestKind::Fir, KeyframeRequestKind::Pli] {
+        let mut writer = world.sfu.writer(mid).unwrap();
+        writer.request_keyframe(Some(Rid::from("h")), kind).unwrap();
+        world.run(60 * MS);
+    }
+    world.run(1000 * MS);
+    let asked: Vec<_> = world.events.iter().filter_map(|(at, e)| Some((*at, keyframe(e)?))).collect();
+    assert_eq!(asked.len(), 2, "{asked:?}");
+    assert!(asked.iter().all(|(_, quality)| *quality == Quality::Medium));
+    assert!(asked[1].0 - asked[0].0 >= 250 * MS);
+}
+
+fn keyframe(event: &Event) -> Option<Quality> {
+    match event {
+        Event::KeyframeNeeded(quality) => Some(*quality),
+        _ => None,
+    }
+}
+
+#[test]
+fn lost_packets_are_sent_again() {
+    let mut world = World::connected(Codec::H264);
+    world.play_second(0);
+    world.lose_each = 20;
+    let before = world.media_datagrams;
+    for second in 1..4 {
+        world.play_second(second * 1000);
+    }
+    world.lose_each = usize::MAX;
+    world.play_second(4000);
+    assert!(world.media_datagrams - before > 1_000, "5 % of many");
+    for rid in ["q", "h", "f"] {
+        let pictures = world.pictures(rid);
+        assert_eq!(pictures.len(), 150, "layer {rid}");
+        assert!(pictures.iter().all(|p| p.contiguous), "layer {rid} has a gap");
+    }
+}
+
+#[test]
+fn sender_reports_put_sound_and_picture_of_one_pts_at_one_time() {
+    let mut world = World::connected(Codec::H264);
+    for second in 0..4 {
+        // The pictures come 80 ms later than the sound that belongs to them.
+        for ms in (0..1000).step_by(20) {
+            let pts = second * 1000 + ms;
+            world.write(Output::Audio, MediaTime::from_millis(pts), true, vec![0xfc, 0xff, 0xfe]);
+            if ms % 40 == 0 {
+                let key = pts % 1000 == 0;
+                world.write(
+                    Output::Video(Quality::High),
+                    MediaTime::from_millis(pts - 80),
+                    key,
+                    picture(key, 500),
+                );
+            }
+            world.run(19 * MS);
+        }
+    }
+    let ntp_of_zero = |kind, rid, rate: i64| {
+        let got = world.got[&(kind, rid)].last().unwrap();
+        let (ntp, rtp) = got.report.expect("a sender report");
+        let pts_ns = (rtp as i64 - 3600 * rate) * 1_000_000_000 / rate;
+        ntp - Duration::from_nanos(pts_ns as u64)
+    };
+    let sound = ntp_of_zero(MediaKind::Audio, None, 48_000);
+    let picture = ntp_of_zero(MediaKind::Video, Some(Rid::from("f")), 90_000);
+    let apart = sound.max(picture).duration_since(sound.min(picture)).unwrap();
+    assert!(apart < 3 * MS, "{apart:?} apart");
+}
+
+#[test]
+fn layers_of_a_picture_share_their_rtp_time_and_a_pause_keeps_the_clock() {
+    let mut world = World::connected(Codec::H264);
+    world.play_second(0);
+    world.run(5_000 * MS);
+    world.play_second(6_000);
+    world.run(100 * MS);
+    let times = |rid: &str| world.pictures(rid).iter().map(|p| p.rtp_time).collect::<Vec<_>>();
+    assert_eq!(times("q"), times("f"));
+    assert_eq!(times("f")[30] - times("f")[0], 6 * 90_000);
+    assert!(world.pictures("f")[30].contiguous);
+}
+
+#[test]
+fn ice_restarts_while_media_flows() {
+    let mut world = World::connected(Codec::H264);
+    world.play_second(0);
+    let offer = world.room.restart_ice(world.now).unwrap().unwrap();
+    assert_eq!(world.room.restart_ice(world.now).unwrap(), None, "one at a time");
+    let sdp = SdpOffer::from_sdp_string(&offer).unwrap();
+    let answer = world.sfu.sdp_api().accept_offer(sdp).unwrap();
+    world.room.answer(world.now, &answer.to_sdp_string()).unwrap();
+    world.play_second(1_000);
+    world.run(100 * MS);
+    assert_eq!(world.pictures("f").len(), 60);
+    assert!(!world.has(&Event::Closed));
+}
+
+#[test]
+fn the_end_is_told_to_the_peer_and_by_the_peer() {
+    let mut world = World::connected(Codec::H264);
+    world.sfu.close().unwrap();
+    world.run(200 * MS);
+    assert!(world.has(&Event::Closed));
+}
