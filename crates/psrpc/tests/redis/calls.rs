@@ -84,18 +84,18 @@ async fn topic_reaches_only_its_server() {
     let redis = Redis::start("").await;
     let bus = redis.bus().await;
     let mut kept = Vec::new();
-    for topic in ["IN_one", "IN-två"] {
+    for topic in ["ID_one", "ID-två"] {
         let server = Server::new(&bus, "Echo");
         let handler = move |_: Text, _: Metadata| async move { Ok(text(topic)) };
         kept.push((server.register(&TOPIC, &[topic], handler, |_| 1.0).await.unwrap(), server));
     }
     let client = Client::new(&bus, "Echo").await.unwrap();
-    for topic in ["IN-två", "IN_one"] {
+    for topic in ["ID-två", "ID_one"] {
         let reply: Text = client.call(&TOPIC, &[topic], &text(""), Options::default()).await.unwrap();
         assert_eq!(reply.text, topic);
     }
     let error =
-        client.call::<_, Text>(&TOPIC, &["IN_other"], &text(""), Options::default()).await.unwrap_err();
+        client.call::<_, Text>(&TOPIC, &["ID_other"], &text(""), Options::default()).await.unwrap_err();
     assert_eq!(error.code, Code::Unavailable);
 }
 
