@@ -163,3 +163,100 @@ fn short_name(codec: Codec) -> &'static str {
         _ => "h264",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use livekit_protocol::{SubscribedCodec, TrackSource};
+
+    fn layers(qualities: &[Quality]) -> Vec<Layer> {
+        let layer = |q: &Quality| {
+            let width = 320 << q.number();
+            Layer { quality: *q, width, height: width / 2, bitrate_bps: width * 1000 }
+        };
+        qualities.iter().map(layer).collect()
+    }
+
+    fn video(qualities: &[Quality]) -> AddTrackRequest {
+        let (name, source) = ("screen".to_owned(), TrackSource::ScreenShare);
+        let track = VideoTrack { name, source, layers: layers(qualities) };
+        add_video(&track, Codec::H264, "cid", "stream")
+    }
+
+    #[test]
+    fn a_picture_track_is_announced_with_its_real_layers() {
+        let request = video(&Quality::ALL);
+        assert_eq!((request.width, request.height), (1280, 640));
+        assert_eq!((request.cid.as_str(), request.stream.as_str()), ("cid", "stream"));
+        assert_eq!(request.source(), TrackSource::ScreenShare);
+        let got: Vec<_> =
+            request.layers.iter().map(|l| (l.rid.as_str(), l.quality, l.spatial_layer, l.width)).collect();
+        assert_eq!(got, [("q", 0, 0, 320), ("h", 1, 1, 640), ("f", 2, 2, 1280)]);
+        let [codec] = &request.simulcast_codecs[..] else { panic!("one codec") };
+        assert_eq!((codec.codec.as_str(), codec.cid.as_str()), ("h264", "cid"));
+        assert_eq!(codec.layers, request.layers);
+    }
+
+    #[test]
+    fn two_layers_are_h_and_f_and_one_has_no_rid() {
+        let rids = |request: AddTrackRequest| request.layers.into_iter().map(|l| l.rid).collect::<Vec<_>>();
+        assert_eq!(rids(video(&[Quality::Medium, Quality::High])), ["h", "f"]);
+        assert_eq!(rids(video(&[Quality::High])), [""]);
+    }
+
+    #[test]
+    #[expect(deprecated, reason = "the fields that the server reads")]
+    fn sound_says_stereo_and_no_dtx_unless_asked() {
+        let track = |channels, dtx| AudioTrack {
+            name: String::new(),
+            source: TrackSource::Microphone,
+            channels,
+            dtx,
+        };
+        let stereo = add_audio(&track(2, false), false, "cid", "stream");
+        assert_eq!((stereo.stereo, stereo.disable_dtx, stereo.disable_red), (true, true, true));
+        assert_eq!(stereo.audio_features, [0, 1]);
+        let mono = add_audio(&track(1, true), true, "cid", "stream");
+        assert_eq!((mono.stereo, mono.disable_dtx, mono.disable_red), (false, false, false));
+        assert_eq!(mono.audio_features, [0_i32; 0]);
+    }
+
+    fn update(codec: &str, on: [bool; 3]) -> SubscribedQualityUpdate {
+        let quality = |(quality, enabled)| SubscribedQuality { quality, enabled };
+        let qualities = (0..).zip(on).map(quality).collect();
+        let codec = SubscribedCodec { codec: codec.into(), qualities };
+        SubscribedQualityUpdate { subscribed_codecs: vec![codec], ..SubscribedQualityUpdate::default() }
+    }
+
+    #[test]
+    fn the_layers_that_somebody_watches_are_wanted() {
+        use Quality::*;
+        let wanted = |on, have: &[Quality]| {
+            let set = wanted(&update("video/H264", on), Codec::H264, &layers(have));
+            set.into_iter().collect::<Vec<_>>()
+        };
+        assert_eq!(wanted([true, true, true], &Quality::ALL), Quality::ALL);
+        assert_eq!(wanted([true, false, false], &Quality::ALL), [Low]);
+        assert_eq!(wanted([false, false, false], &Quality::ALL), []);
+        assert_eq!(wanted([true, false, false], &[Medium, High]), [Medium], "the lowest that there is");
+        assert_eq!(wanted([true, true, false], &[High]), [High]);
+        assert_eq!(wanted([false, false, false], &[High]), []);
+    }
+
+    #[test]
+    fn a_codec_that_is_not_ours_does_not_count() {
+        let all = layers(&Quality::ALL);
+        assert_eq!(wanted(&update("vp8", [true; 3]), Codec::H264, &all), BTreeSet::new());
+        assert_eq!(wanted(&update("vp8", [true; 3]), Codec::Vp8, &all).len(), 3);
+    }
+
+    #[test]
+    fn trickled_candidates_are_read_and_odd_ones_are_none() {
+        let text = "candidate:1 1 udp 2130706431 127.0.0.1 7882 typ host";
+        let init = serde_json::json!({ "candidate": text, "sdpMid": "0" }).to_string();
+        assert_eq!(candidate(&init).as_deref(), Some(text));
+        for odd in ["", "{", "[]", "{}", r#"{"candidate":3}"#, r#"{"candidate":""}"#] {
+            assert_eq!(candidate(odd), None, "{odd}");
+        }
+    }
+}
