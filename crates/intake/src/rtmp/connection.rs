@@ -126,7 +126,7 @@ impl Connection {
             Err(left) => left,
         };
         tracing::debug!(peer = %self.peer, reason = %left, "an RTMP connection ended before it published");
-        self.linger().await;
+        self.say_goodbye().await;
         None
     }
 
@@ -212,10 +212,15 @@ impl Connection {
             peer = %self.peer, %why, bytes = self.session.received(), skipped = self.session.skipped(),
             "an RTMP publisher ended",
         );
+        let encoders_wish = why == Why::Unpublished;
         feed.end(why);
         // The connection is over in any case, whether the encoder still listens or not.
         let _ = self.flush().await;
-        self.linger().await;
+        if encoders_wish {
+            // GStreamer's rtmp2sink reports an error when the server closes while it says goodbye.
+            let _ = timeout(LINGER, self.until_closed()).await;
+        }
+        self.say_goodbye().await;
     }
 
     /// Socket to feed, until there is no more.
@@ -294,14 +299,16 @@ impl Connection {
         }
     }
 
-    async fn linger(&mut self) {
-        let until_closed = async {
-            self.stream.shutdown().await?;
-            let mut discarded = [0; 2048];
-            while self.stream.read(&mut discarded).await? > 0 {}
-            io::Result::Ok(())
-        };
-        // Whatever happens here, the connection is closed next.
-        let _ = timeout(LINGER, until_closed).await;
+    /// Closes our side first, then waits a little for the encoder to close its own.
+    async fn say_goodbye(&mut self) {
+        // Whatever fails here, the connection is closed next.
+        let _ = self.stream.shutdown().await;
+        let _ = timeout(LINGER, self.until_closed()).await;
+    }
+
+    async fn until_closed(&mut self) -> io::Result<()> {
+        let mut discarded = [0; 2048];
+        while self.stream.read(&mut discarded).await? > 0 {}
+        Ok(())
     }
 }
