@@ -47,7 +47,7 @@ pub fn start(logging: &Logging) -> Result<Guard, tracing::subscriber::SetGlobalD
 /// The span of one session: every line inside it carries these. `room` may come later, with
 /// `span.record("room", …)`.
 pub fn session_span(ingress_id: &str, resource_id: &str, room: Option<&str>) -> tracing::Span {
-    tracing::info_span!("session", ingress_id, resource_id, room)
+    tracing::info_span!(parent: None, "session", ingress_id, resource_id, room)
 }
 
 /// Turns events into lines for `writer`.

@@ -5,7 +5,6 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::{Context, Result};
-use clap::Parser;
 use server::{
     check,
     cli::{Cli, Command},
@@ -14,7 +13,7 @@ use server::{
 };
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::of_process();
     let ended = match cli.command {
         Some(Command::CheckConfig) => check_config(&cli),
         None => run(&cli),

@@ -18,14 +18,10 @@ use crate::{
 };
 
 /// What the control plane says about the ingress, as far as the session cares.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// `enabled`, true when absent.
-    pub enabled: bool,
-    /// The ingress is of the type of the connection.
-    pub right_type: bool,
-    /// It has a room name.
-    pub has_room: bool,
+    /// Why the ingress takes no publisher as it is: disabled, of another type, without a room, with options that cannot be met.
+    pub refusal: Option<Reason>,
     /// Its stored state says that another session is live (on another server). A refusal is then not posted: it would hide
     /// the healthy session, which could not post any more (bus.md §7).
     pub active_elsewhere: bool,
@@ -39,11 +35,9 @@ pub struct Settings {
 
 impl Settings {
     fn check(&self) -> Result<(), Reason> {
-        match self {
-            Settings { enabled: false, .. } => Err(Reason::Disabled),
-            Settings { right_type: false, .. } => Err(Reason::WrongType),
-            Settings { has_room: false, .. } => Err(Reason::NoRoom),
-            _ => Ok(()),
+        match &self.refusal {
+            Some(reason) => Err(reason.clone()),
+            None => Ok(()),
         }
     }
 

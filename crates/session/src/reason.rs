@@ -24,6 +24,9 @@ pub enum Reason {
     /// The ingress has no room name.
     #[error("invalid ingress: no room name")]
     NoRoom,
+    /// The ingress asks for what cannot be done; the text that users of the Go worker know.
+    #[error("{0}")]
+    Invalid(String),
     /// Admission said no.
     #[error("server capacity exceeded")]
     Full,
@@ -69,6 +72,7 @@ impl Reason {
             Reason::Disabled => "disabled",
             Reason::WrongType => "wrong_type",
             Reason::NoRoom => "no_room",
+            Reason::Invalid(_) => "invalid_ingress",
             Reason::Full => "full",
             Reason::ShuttingDown => "shutting_down",
             Reason::NoMedia => "no_media",
@@ -96,6 +100,9 @@ impl Reason {
                 "This stream key is for another protocol: use the server address that came with it."
             }
             Reason::NoRoom => "This stream key has no room: have a room set for it, then connect again.",
+            Reason::Invalid(_) => {
+                "This stream key asks for what the server cannot do: have its settings changed."
+            }
             Reason::Full => "The server is full: try again in a minute.",
             Reason::ShuttingDown => "The server is shutting down: connect again to reach another one.",
             Reason::NoMedia => "No playable video or audio came: check the encoder's sources and codecs.",

@@ -60,9 +60,13 @@ fn an_ingress_that_can_be_played_once_is_complete_in_the_end() {
 #[test]
 fn a_refusal_is_told_to_the_publisher_and_posted_with_its_text() {
     let refusals = [
-        (Settings { enabled: false, ..SETTINGS }, Admitted::Yes, "session is disabled"),
-        (Settings { right_type: false, ..SETTINGS }, Admitted::Yes, "invalid ingress type"),
-        (Settings { has_room: false, ..SETTINGS }, Admitted::Yes, "invalid ingress: no room name"),
+        (Settings { refusal: Some(Reason::Disabled), ..SETTINGS }, Admitted::Yes, "session is disabled"),
+        (Settings { refusal: Some(Reason::WrongType), ..SETTINGS }, Admitted::Yes, "invalid ingress type"),
+        (
+            Settings { refusal: Some(Reason::NoRoom), ..SETTINGS },
+            Admitted::Yes,
+            "invalid ingress: no room name",
+        ),
         (SETTINGS, Admitted::Full, "server capacity exceeded"),
     ];
     for (settings, answer, text) in refusals {

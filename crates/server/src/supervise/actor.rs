@@ -9,7 +9,7 @@ use std::{
 use intake::rtmp::Request;
 use livekit::{bus, room::Participant};
 use pipeline::Command;
-use session::{Admitted, Claim, Ingress, Input, Outcome, Output, Qualities, SourceId, Token, Why};
+use session::{Admitted, Claim, Hold, Ingress, Input, Outcome, Output, Qualities, SourceId, Token, Why};
 use tokio::{
     sync::mpsc,
     task::{AbortHandle, JoinSet},
@@ -17,7 +17,7 @@ use tokio::{
 use tracing::Instrument;
 
 use super::{
-    Shared,
+    Shared, Supervisor,
     mail::{Mail, Mailbox, Message},
     source::{Source, Stage},
     worker::Worker,
@@ -29,7 +29,9 @@ const LAST_TASKS: Duration = Duration::from_secs(6);
 
 /// What a session is made of, besides its state machine.
 pub(super) struct Setup {
-    pub(super) shared: Arc<Shared>,
+    pub(super) supervisor: Supervisor,
+    /// The session's place in the registry.
+    pub(super) hold: Hold<Mail>,
     pub(super) record: bus::Record,
     pub(super) resource_id: String,
     /// `None` for a session that is refused.
@@ -47,7 +49,9 @@ pub(super) struct Setup {
 pub(super) const FIRST: SourceId = SourceId(0);
 
 pub(super) struct Actor {
+    supervisor: Supervisor,
     pub(super) shared: Arc<Shared>,
+    hold: Hold<Mail>,
     pub(super) record: bus::Record,
     pub(super) resource_id: String,
     pub(super) media: Option<bus::Media>,
@@ -80,8 +84,8 @@ enum News {
 }
 
 impl Actor {
-    /// Runs a session to its end. Gives back the connections that came too late for it.
-    pub(super) async fn run(setup: Setup) -> Vec<Request> {
+    /// Runs a session to its end.
+    pub(super) async fn run(setup: Setup) {
         let admitted = match &setup.admitted {
             Ok(_) => Admitted::Yes,
             Err(answer) => *answer,
@@ -92,12 +96,14 @@ impl Actor {
             let news = actor.next().await;
             actor.take(news);
         }
-        actor.end().await
+        actor.end().await;
     }
 
     fn new(setup: Setup) -> Self {
         let mut actor = Self {
-            shared: setup.shared,
+            shared: setup.supervisor.shared.clone(),
+            supervisor: setup.supervisor,
+            hold: setup.hold,
             record: setup.record,
             resource_id: setup.resource_id,
             media: setup.media,
@@ -212,7 +218,7 @@ impl Actor {
         }
     }
 
-    async fn end(mut self) -> Vec<Request> {
+    async fn end(mut self) {
         self.mailbox.close();
         while let Ok(message) = self.mailbox.try_recv() {
             match message {
@@ -232,6 +238,11 @@ impl Actor {
             }
         }
         drop(self.replies);
+        // From here on a connection with the same key gets a session of its own; those that came too late for this one, too.
+        drop(self.hold);
+        for request in self.deferred {
+            self.supervisor.admit(request);
+        }
         let joined = async { while self.tasks.join_next().await.map(ended_well).is_some() {} };
         if tokio::time::timeout(LAST_TASKS, joined).await.is_err() {
             tracing::error!(left = self.tasks.len(), "a session's tasks did not end in time and are aborted");
@@ -240,7 +251,6 @@ impl Actor {
         let outcome = self.over.expect("a session ends when it is over");
         log_end(&self.shared, &outcome, self.epoch.elapsed());
         drop(self.claim);
-        self.deferred
     }
 
     pub(super) fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) -> AbortHandle {

@@ -90,7 +90,8 @@ impl Supervisor {
         };
         let settings = settings(&record, asked.as_ref().err());
         let setup = Setup {
-            shared: self.shared.clone(),
+            supervisor: self,
+            hold,
             ingress: Ingress::new(epoch, FIRST, settings, Budget::default()),
             record,
             resource_id,
@@ -102,22 +103,16 @@ impl Supervisor {
             mail,
             mailbox,
         };
-        let late = Actor::run(setup).instrument(span).await;
-        drop(hold);
-        for request in late {
-            self.admit(request);
-        }
+        Actor::run(setup).instrument(span).await;
     }
 }
 
 fn settings(record: &bus::Record, refusal: Option<&Refusal>) -> Settings {
-    Settings {
-        enabled: !matches!(refusal, Some(Refusal::Disabled)),
-        has_room: !matches!(refusal, Some(Refusal::NoRoom)),
-        right_type: matches!(refusal, None | Some(Refusal::Disabled | Refusal::NoRoom)),
-        active_elsewhere: false,
-        reusable: record.reusable,
-        video: true,
-        audio: true,
-    }
+    let refusal = refusal.map(|refusal| match refusal {
+        Refusal::Disabled => Reason::Disabled,
+        Refusal::NoRoom => Reason::NoRoom,
+        Refusal::WrongType => Reason::WrongType,
+        other => Reason::Invalid(other.to_string()),
+    });
+    Settings { refusal, active_elsewhere: record.live, reusable: record.reusable, video: true, audio: true }
 }

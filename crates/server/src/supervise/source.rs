@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use intake::rtmp::{Closer, Event, ProtocolError, Publisher, Request, Why};
+use intake::rtmp::{Closer, CodecId, Event, Metadata, ProtocolError, Publisher, Request, Why};
 use media::{Kind, Unit};
 use session::{Input, SourceEnd, SourceId, Why as End};
 
@@ -101,6 +101,9 @@ async fn read(
             Some(Event::Unit(unit)) => unit,
             Some(Event::Metadata(metadata)) => {
                 tracing::debug!(?metadata, source = %id, "publisher describes itself");
+                for kind in promised(&metadata) {
+                    mail.input(Input::SourceFormat { source: id, kind }).await;
+                }
                 continue;
             }
             Some(Event::Ended(why)) => {
@@ -136,6 +139,13 @@ fn end(why: Why) -> SourceEnd {
         Why::Disconnected | Why::Broken(_) | Why::Closed(_) => SourceEnd::Lost,
         _ => SourceEnd::Lost,
     }
+}
+
+/// The kinds of media that will come, as the publisher says. 0 stands for none in the metadata of some encoders.
+fn promised(metadata: &Metadata) -> impl Iterator<Item = Kind> {
+    let said = |codec: &Option<CodecId>| codec.as_ref().is_some_and(|codec| *codec != CodecId::Flv(0));
+    let video = said(&metadata.video_codec).then_some(Kind::Video);
+    video.into_iter().chain(said(&metadata.audio_codec).then_some(Kind::Audio))
 }
 
 /// What came since the last summary.

@@ -10,15 +10,8 @@ use sluicegate_session::*;
 pub const MS: Duration = Duration::from_millis(1);
 pub const SECOND: Duration = Duration::from_secs(1);
 pub const FIRST: SourceId = SourceId(1);
-pub const SETTINGS: Settings = Settings {
-    enabled: true,
-    right_type: true,
-    has_room: true,
-    active_elsewhere: false,
-    reusable: true,
-    video: true,
-    audio: true,
-};
+pub const SETTINGS: Settings =
+    Settings { refusal: None, active_elsewhere: false, reusable: true, video: true, audio: true };
 
 pub struct Rig {
     pub now: Instant,

@@ -3,7 +3,7 @@
 mod audio;
 mod video;
 
-use livekit_protocol::{IngressInfo, IngressInput};
+use livekit_protocol::{IngressInfo, IngressInput, ingress_state::Status as Endpoint};
 
 pub use audio::AudioOptions;
 pub use livekit_protocol::TrackSource;
@@ -49,6 +49,8 @@ pub struct Record {
     /// `started_at` of the stored state, unix ns: the next session must start later or livekit-server refuses its states.
     /// `None`: the record has no stored state, and posting one kills livekit-server up to 1.13.10 (bus.md §0.10).
     pub last_started_at: Option<i64>,
+    /// The stored state is BUFFERING or PUBLISHING: a session runs, here or on another worker, or its worker died.
+    pub live: bool,
     audio: livekit_protocol::IngressAudioOptions,
     video: livekit_protocol::IngressVideoOptions,
 }
@@ -158,6 +160,9 @@ impl Record {
             reusable: info.reusable,
             enabled: info.enabled,
             transcode: info.enable_transcoding.unwrap_or(!bypass),
+            live: info.state.as_ref().is_some_and(|state| {
+                matches!(state.status(), Endpoint::EndpointBuffering | Endpoint::EndpointPublishing)
+            }),
             last_started_at: info.state.map(|state| state.started_at),
             audio: info.audio.unwrap_or_default(),
             video: info.video.unwrap_or_default(),
