@@ -22,8 +22,10 @@ pub(crate) async fn post(port: u16, path: &str, token: &str, body: &Value) -> st
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await?;
     let status = answer.get(9..12).and_then(|code| code.parse().ok());
-    let (status, (_, body)) = status.zip(answer.split_once("\r\n\r\n")).expect("an HTTP/1.1 answer");
-    Ok((status, body.to_owned()))
+    match status.zip(answer.split_once("\r\n\r\n")) {
+        Some((status, (_, body))) => Ok((status, body.to_owned())),
+        None => Err(std::io::Error::other(format!("POST {path}: answer {answer:?} is not HTTP/1.1"))),
+    }
 }
 
 /// Receives webhooks: their event names, in order.

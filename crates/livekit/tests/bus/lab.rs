@@ -4,7 +4,10 @@ use std::{
     net::{TcpListener, UdpSocket},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -54,8 +57,7 @@ impl Lab {
     pub(crate) async fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let webhooks = Webhooks::listen().await;
-        let [port, redis_port, rtc_port] = free_tcp_ports();
-        let udp_port = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let [port, redis_port, rtc_port, udp_port] = std::array::from_fn(|_| free_port());
         let config = format!(
             "port: {port}\nbind_addresses: [127.0.0.1]\nredis: {{address: '127.0.0.1:{redis_port}'}}\n\
              keys: {{{KEY}: {SECRET}}}\nrtc: {{tcp_port: {rtc_port}, udp_port: {udp_port}, node_ip: 127.0.0.1}}\n\
@@ -128,6 +130,16 @@ impl Lab {
     /// Sends one command to Redis, without reading more than the first line of the answer.
     pub(crate) async fn redis(&self, command: &str) -> String {
         redis(self.redis_port, command).await.unwrap()
+    }
+}
+
+impl Drop for Lab {
+    /// A test that fails shows what livekit-server had to say.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = std::fs::read_to_string(self.dir.path().join("livekit.log")).unwrap_or_default();
+            eprintln!("livekit-server on port {}, Redis on port {}:\n{log}", self.port, self.redis_port);
+        }
     }
 }
 
@@ -211,8 +223,16 @@ async fn redis(port: u16, command: &str) -> std::io::Result<String> {
     Ok(String::from_utf8_lossy(&answer[..length]).lines().next().unwrap_or_default().to_owned())
 }
 
-/// Bound all together, so that they differ.
-fn free_tcp_ports<const N: usize>() -> [u16; N] {
-    let bound: [TcpListener; N] = std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0").unwrap());
-    bound.map(|listener| listener.local_addr().unwrap().port())
+/// A port that nobody has now, nor gets by chance between two starts of a server: outside the range from which systems
+/// hand out ports (32768 and up on Linux, 49152 and up elsewhere), in an order of this process's own.
+fn free_port() -> u16 {
+    static TRIED: AtomicU32 = AtomicU32::new(0);
+    let first = std::process::id().wrapping_mul(61);
+    loop {
+        let at = first.wrapping_add(TRIED.fetch_add(1, Relaxed)) % 10_000;
+        let port = 20_000 + u16::try_from(at).unwrap();
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() && UdpSocket::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
