@@ -157,6 +157,28 @@ async fn idle_connections_make_room_for_a_real_encoder() {
 }
 
 #[tokio::test]
+async fn an_encoder_gets_in_during_a_flood_of_slow_handshakes() {
+    let mut listener = listen(Limits { waiting: 128, ..Limits::default() });
+    let addr = listener.local_addr();
+    let flood = tokio::spawn(async move {
+        let mut idle = Vec::new();
+        loop {
+            let mut stream = TcpStream::connect(addr).await.unwrap();
+            stream.write_all(&[3]).await.unwrap();
+            idle.push(stream);
+            idle.drain(..idle.len().saturating_sub(300));
+        }
+    });
+    for _ in 0..10 {
+        let mut encoder = Encoder::publish(addr, "real").await;
+        let _publisher = soon(listener.accept()).await.unwrap().accept().await.unwrap();
+        soon(encoder.until_accepted()).await;
+    }
+    flood.abort();
+    assert!(flood.await.unwrap_err().is_cancelled(), "the flood went on all the time");
+}
+
+#[tokio::test]
 async fn guessed_keys_are_refused_without_asking_and_a_known_key_is_not() {
     let wrong_keys =
         WrongKeyLimits { burst: 3, every: Duration::from_secs(3600), ..WrongKeyLimits::default() };

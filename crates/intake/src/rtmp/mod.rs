@@ -1,6 +1,7 @@
 //! RTMP over TCP.
 //!
 //! ```no_run
+//! # use sluicegate_intake as intake;
 //! # async fn run() -> std::io::Result<()> {
 //! use intake::rtmp::{Limits, Listener};
 //! let mut listener = Listener::bind("[::]:1935".parse().unwrap(), Limits::default())?;
