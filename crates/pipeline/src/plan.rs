@@ -1,14 +1,15 @@
 //! From a ladder to elements, in two pure steps: [`Plan`] says how to decode before the source is known, and
 //! [`Plan::fit`] makes the encode [`Branch`]es once its picture is.
 //!
-//! The whole graph, with queues of ours between its pipelines (each pipeline is a chain without branches but the tee):
+//! The whole graph; `►` between two pipelines is a bounded queue of ours, where frames are dropped and counted:
 //!
 //! ```text
-//! video  appsrc ► decodebin3 ► deinterlace ► videoflip ► videoconvertscale ► appsink
-//!          └► [rate limit, pause switch, bounded queue of each layer] ► top branch
-//! branch appsrc ► videoconvertscale ► capsfilter ► tee ┬► appsink  (raw, the input of the next smaller branch)
-//!                                                      └► encoder ► capsfilter ► appsink
-//! audio  appsrc ► decodebin3 ► audioconvert ► audioresample ► capsfilter ► opusenc ► appsink
+//! sound    appsrc, decodebin3, audioconvert, audioresample, capsfilter, opusenc, appsink
+//! picture  appsrc, decodebin3, deinterlace, videoflip, videoconvertscale, capsfilter, appsink
+//!            ► [rate limit] ► scaler of the largest running layer ┬► [pause] its encoder
+//!                                                                 └► scaler of the next smaller ┬► …
+//! scaler   appsrc, videoconvertscale, capsfilter, appsink    (none where the size is right already)
+//! encoder  appsrc, x264enc or vp8enc, capsfilter, appsink
 //! ```
 
 use std::fmt::Write as _;
@@ -85,16 +86,15 @@ pub struct Branch {
     pub layer: Layer,
     /// Frames per 1 000 s that it is encoded at: written into the caps, because rate control reckons with it.
     pub fps_milli: u32,
-    /// From raw frames of any larger size to raw frames of this layer.
+    /// From raw frames of any larger size to raw frames of this layer, between [`source`] and [`sink`]; empty when the
+    /// picture has the size already.
     pub scale: Vec<Element>,
-    /// The raw frames go to the next smaller branch as well.
-    pub feeds_smaller: bool,
-    /// From raw frames to the bytes that a room gets.
+    /// From raw frames to the bytes that a room gets, between [`source`] and [`sink`].
     pub encode: Vec<Element>,
 }
 
 impl Plan {
-    /// The chain from a track's packets to raw frames (video) or to Opus (audio).
+    /// The chain from a track's packets to raw frames (video) or to Opus (audio), between [`source`] and [`sink`].
     pub fn decode(&self, kind: Kind) -> Vec<Element> {
         match kind {
             Kind::Video => video_chain(),
@@ -109,12 +109,11 @@ impl Plan {
         let fps_milli = picture.fps_milli.min(self.video.max_fps_milli).max(1);
         let picture = Picture { fps_milli, ..*picture };
         let layers = fit_layers(&self.video.layers, picture.square());
-        let branch = |(at, layer): (usize, &Layer)| {
+        let branch = |layer: &Layer| {
             let encode = encoder::elements(self.video.codec, layer, &picture, cpus)?;
-            let feeds_smaller = at > 0;
-            Some(Branch { layer: *layer, fps_milli, scale: scale_chain(layer), feeds_smaller, encode })
+            Some(Branch { layer: *layer, fps_milli, scale: scale_chain(layer, &picture), encode })
         };
-        layers.iter().enumerate().filter_map(branch).collect()
+        layers.iter().filter_map(branch).collect()
     }
 
     /// The plan as text, for people and for `pipelines/golden/`; with the branches once a picture is known.
@@ -128,14 +127,13 @@ impl Plan {
                 let fps = f64::from(branch.fps_milli) / 1000.0;
                 let title = format!("layer {quality}: {width}x{height} at {fps} fps, {bitrate_bps} bit/s");
                 section(&mut out, &title, &branch.scale);
-                if branch.feeds_smaller {
-                    out.push_str("  tee ► appsink (raw, to the next smaller layer)\n");
-                }
-                branch.encode.iter().chain(&[sink()]).for_each(|element| out += &element.to_string());
+                branch.encode.iter().for_each(|element| out += &element.to_string());
             }
         }
         section(&mut out, "audio", &self.decode(Kind::Audio));
         decoder_section(&mut out, Kind::Audio);
+        section(&mut out, "in front of each chain above, each scaler and each encoder", &[source()]);
+        section(&mut out, "behind them", &[sink()]);
         out
     }
 }
@@ -185,7 +183,6 @@ pub fn source() -> Element {
 
 fn video_chain() -> Vec<Element> {
     vec![
-        source(),
         Element::new("decodebin3"),
         Element::new("deinterlace")
             .set("mode", "auto", "passes progressive pictures through untouched")
@@ -202,7 +199,6 @@ fn video_chain() -> Vec<Element> {
             "video/x-raw, format=I420, interlace-mode=progressive",
             "converted once for all layers (4:4:4, 10 bit); WebRTC encoders take 4:2:0 only",
         ),
-        sink(),
     ]
 }
 
@@ -210,11 +206,21 @@ fn audio_chain(audio: Audio) -> Vec<Element> {
     let Audio { channels, bitrate_bps, dtx } = audio;
     let caps = format!("audio/x-raw, format=S16LE, layout=interleaved, rate=48000, channels={channels}");
     vec![
-        source(),
         Element::new("decodebin3"),
-        Element::new("audioconvert"),
+        Element::new("audioconvert").set(
+            "dithering",
+            "none",
+            "noise on silence would keep the encoder from DTX; at 16 bit nobody hears the difference",
+        ),
         Element::new("audioresample"),
         Element::new("capsfilter").set("caps", caps, "Opus runs at 48 kHz (RFC 7587 §4.1)"),
+        Element::new("audiorate")
+            .set("skip-to-first", "true", "sound starts when it starts: no silence before it")
+            .set(
+                "tolerance",
+                40_000_000,
+                "ns: RTMP counts in whole milliseconds, and receivers take packets that are not exactly 20 ms apart for lost ones",
+            ),
         Element::new("opusenc")
             .set("bitrate", bitrate_bps, "as the ingress says, bit/s")
             .set(
@@ -224,15 +230,16 @@ fn audio_chain(audio: Audio) -> Vec<Element> {
             )
             .set("frame-size", 20, "ms: LiveKit's packet time")
             .set("dtx", dtx, "silence costs next to nothing, unless the ingress disables it"),
-        sink(),
     ]
 }
 
-fn scale_chain(layer: &Layer) -> Vec<Element> {
+fn scale_chain(layer: &Layer, picture: &Picture) -> Vec<Element> {
     let Layer { width, height, .. } = layer;
+    if (*width, *height) == (picture.width, picture.height) && picture.square() == (*width, *height) {
+        return Vec::new();
+    }
     let caps = format!("video/x-raw, format=I420, width={width}, height={height}, pixel-aspect-ratio=1/1");
     vec![
-        source(),
         Element::new("videoconvertscale")
             .set(
                 "add-borders",

@@ -49,13 +49,14 @@ fn frame_rate_is_a_maximum() {
 }
 
 #[test]
-fn only_the_smallest_branch_feeds_no_other() {
-    let feeds: Vec<bool> = plan(ladder::DEFAULT_PRESET)
-        .fit(&picture(1280, 720), 2)
-        .iter()
-        .map(|branch| branch.feeds_smaller)
-        .collect();
-    assert_eq!(feeds, [false, true, true]);
+fn a_layer_of_the_source_size_is_not_scaled() {
+    let scaled = |picture| {
+        let branches = plan(ladder::DEFAULT_PRESET).fit(&picture, 2);
+        branches.iter().map(|branch| !branch.scale.is_empty()).collect::<Vec<_>>()
+    };
+    assert_eq!(scaled(picture(1280, 720)), [true, true, false]);
+    assert_eq!(scaled(Picture { par: (4, 3), ..picture(960, 720) }), [true, true, true]);
+    assert_eq!(scaled(picture(639, 359)), [true, true]);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 use gst::{glib, prelude::*};
 use gstreamer as gst;
 use gstreamer_app::{AppSink, AppSrc};
-use pipeline::{Element, Property};
+use pipeline::{Element, Property, plan};
 use thiserror::Error;
 
 /// A plan that this installation of GStreamer cannot carry out.
@@ -32,7 +32,7 @@ pub enum Error {
     Caps(String),
 }
 
-/// A running chain: appsrc in front, an appsink behind (and one in the middle, if it has a tee). Ends when dropped.
+/// A running chain, appsrc in front and appsink behind. Ends when dropped.
 #[derive(Debug)]
 pub(crate) struct Chain {
     pub(crate) pipeline: gst::Pipeline,
@@ -49,10 +49,10 @@ pub(crate) enum News {
 
 impl Chain {
     /// An empty pipeline with its source.
-    pub(crate) fn new(source: &Element) -> Result<Self, Error> {
+    pub(crate) fn new() -> Result<Self, Error> {
         let pipeline = gst::Pipeline::new();
         let bus = pipeline.bus().ok_or_else(|| Error::Missing("bus".into()))?;
-        let source = add(&pipeline, source)?;
+        let source = add(&pipeline, &plan::source())?;
         let source = source.downcast::<AppSrc>().map_err(|_| Error::Missing("appsrc".into()))?;
         Ok(Self { pipeline, source, bus })
     }
@@ -63,7 +63,7 @@ impl Chain {
         let mut last = after.clone();
         for element in elements {
             let next = add(&self.pipeline, element)?;
-            if last.static_pad("src").is_some() || last.pad_template("src_%u").is_some_and(is_request) {
+            if last.static_pad("src").is_some() {
                 last.link(&next)?;
             } else {
                 link_when_it_appears(&last, &next);
@@ -79,7 +79,7 @@ impl Chain {
         after: &gst::Element,
         take: impl FnMut(gst::Sample) + Send + 'static,
     ) -> Result<(), Error> {
-        let sink = self.append(after, &[pipeline::plan::sink()])?;
+        let sink = self.append(after, &[plan::sink()])?;
         let sink = sink.downcast::<AppSink>().map_err(|_| Error::Missing("appsink".into()))?;
         let mut take = take;
         sink.set_callbacks(
@@ -121,10 +121,6 @@ impl Drop for Chain {
         // Stopping waits for the streaming threads; they wait for nothing that this thread must do.
         let _ = self.pipeline.set_state(gst::State::Null);
     }
-}
-
-fn is_request(template: gst::PadTemplate) -> bool {
-    template.presence() == gst::PadPresence::Request
 }
 
 fn add(pipeline: &gst::Pipeline, element: &Element) -> Result<gst::Element, Error> {

@@ -5,12 +5,13 @@
 //! * `build`: elements of a plan into a GStreamer pipeline.
 //! * `track`: a source's track, from packets to raw frames or to Opus; `branch`: a layer, from raw frames to bytes.
 //! * `video`: which frame goes to which layer; `rate`: how many a second.
-//! * `run`: the one thread that acts on commands.
+//! * `drain`: the orderly end. `run`: the one thread that acts on commands.
 #![deny(unsafe_op_in_unsafe_fn)]
 
 mod branch;
 mod build;
 mod clock;
+mod drain;
 mod inbox;
 mod outbox;
 pub mod plugins;

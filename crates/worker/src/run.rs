@@ -14,6 +14,7 @@ use thiserror::Error;
 use crate::{
     build::{self, News},
     clock,
+    drain::Drain,
     inbox::{Inbox, Item},
     outbox::Outbox,
     track::{Track, Ways},
@@ -25,9 +26,6 @@ const TICK: Duration = Duration::from_millis(50);
 
 /// The same while a full decoder holds up the socket, or the end is being drained.
 const SHORT_TICK: Duration = Duration::from_millis(2);
-
-/// Draining what is under way takes as long as decoding and encoding a few frames. Past it the rest is given up.
-const DRAIN: Duration = Duration::from_secs(2);
 
 /// Dropped frames are reported at most this often.
 const REPORT: Duration = Duration::from_secs(1);
@@ -109,29 +107,13 @@ fn read(mut socket: UnixStream, inbox: &Inbox) {
     inbox.close(why);
 }
 
-/// How far the end of the stream has come: each stage is told to end when all of the one before it has come out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    /// The tracks: decoders, and all of the sound.
-    Tracks {
-        video_done: bool,
-        audio_done: bool,
-    },
-    /// The layer with this index; once it is `done`, its last raw frames may still be on their way to smaller ones.
-    Layer {
-        at: usize,
-        done: bool,
-    },
-    Done,
-}
-
 struct Session {
     plan: Plan,
     ways: Ways,
     video: Video,
     video_track: Option<Track>,
     audio_track: Option<Track>,
-    draining: Option<(Stage, Instant)>,
+    draining: Option<Drain>,
     reported: Instant,
 }
 
@@ -202,11 +184,7 @@ impl Session {
             Command::Resume(quality) => self.video.resume(quality),
             Command::EndOfStream => {
                 self.tracks().for_each(Track::end);
-                let stage = Stage::Tracks {
-                    video_done: self.video_track.is_none(),
-                    audio_done: self.audio_track.is_none(),
-                };
-                self.draining = Some((stage, Instant::now() + DRAIN));
+                self.draining = Some(Drain::new(self.video_track.is_some(), self.audio_track.is_some()));
             }
         }
         Ok(())
@@ -255,46 +233,18 @@ impl Session {
         self.video.failure().map_or(Ok(()), |why| Err(Error::Pipeline(why)))
     }
 
-    /// Goes from stage to stage; true when the last is done, or the time is up.
+    /// True when everything under way has come out, or the time is up.
     fn drain(&mut self) -> Result<bool, Error> {
-        let Some((stage, until)) = &mut self.draining else { return Ok(false) };
-        if Instant::now() >= *until {
+        let Some(drain) = &mut self.draining else { return Ok(false) };
+        if drain.is_late() {
             self.warn("the end of the stream was not drained in time");
             return Ok(true);
         }
-        let over = |news: Option<News>| match news {
-            Some(News::Failed(why)) => Err(Error::Pipeline(why)),
-            Some(News::EndOfStream) => Ok(true),
-            None => Ok(false),
-        };
-        let branches = self.video.branches();
-        let layer_below = |at: usize| {
-            let Some(next) = at.checked_sub(1) else { return Stage::Done };
-            branches[next].end();
-            Stage::Layer { at: next, done: false }
-        };
-        *stage = match *stage {
-            Stage::Tracks { video_done, audio_done } => {
-                let news = |track: &Option<Track>| over(track.as_ref().and_then(Track::news));
-                let video_done = video_done || news(&self.video_track)?;
-                let audio_done = audio_done || news(&self.audio_track)?;
-                if video_done && audio_done && self.ways.inbox.frames_are_empty() {
-                    layer_below(branches.len())
-                } else {
-                    Stage::Tracks { video_done, audio_done }
-                }
-            }
-            Stage::Layer { at, done } => {
-                let done = done || over(branches[at].news())?;
-                if done && self.ways.inbox.frames_are_empty() {
-                    layer_below(at)
-                } else {
-                    Stage::Layer { at, done }
-                }
-            }
-            Stage::Done => Stage::Done,
-        };
-        Ok(*stage == Stage::Done)
+        let news = |track: &Option<Track>| track.as_ref().and_then(Track::news);
+        let tracks = (news(&self.video_track), news(&self.audio_track));
+        drain
+            .step(tracks, self.video.branches(), || self.ways.inbox.frames_are_empty())
+            .map_err(Error::Pipeline)
     }
 
     fn report(&mut self) {

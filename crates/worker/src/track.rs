@@ -43,13 +43,10 @@ impl Track {
     ) -> Result<Option<Self>, Error> {
         let Some(caps) = plan::track_caps(&format) else { return Ok(None) };
         let kind = format.codec.kind();
-        let elements = plan.decode(kind);
-        let (source, rest) = elements.split_first().expect("a chain starts with its source");
-        let (_sink, rest) = rest.split_last().expect("a chain ends with its sink");
-        let chain = Chain::new(source)?;
+        let chain = Chain::new()?;
         chain.source.set_caps(Some(&build::caps(&caps)?));
         build::tune_decoders(&chain.pipeline, plan::decoder_properties(kind));
-        let last = chain.append(chain.source.upcast_ref(), rest)?;
+        let last = chain.append(chain.source.upcast_ref(), &plan.decode(kind))?;
         match kind {
             Kind::Video => {
                 let inbox = ways.inbox.clone();
@@ -75,7 +72,7 @@ impl Track {
 
     /// The decoder is not behind.
     pub(crate) fn has_room(&self) -> bool {
-        self.chain.source.current_level_buffers() < MAX_UNDECODED
+        self.chain.source.property::<u64>("current-level-buffers") < MAX_UNDECODED
     }
 
     /// Hands one access unit to the decoder; the bytes are shared, not copied.
@@ -131,7 +128,7 @@ const DTX_PACKET: usize = 2;
 fn send_sound(ways: Ways) -> impl FnMut(gst::Sample) + Send + 'static {
     let mut silent = false;
     move |sample| {
-        let Some(pts) = clock::running_time(&sample).map(clock::from_gst) else { return };
+        let Some(pts) = packet_start(&sample).map(clock::from_gst) else { return };
         if ways.output_from.is_some_and(|from| pts < from) {
             return;
         }
@@ -143,6 +140,18 @@ fn send_sound(ways: Ways) -> impl FnMut(gst::Sample) + Send + 'static {
             ways.outbox.send(Event::Encoded(encoded));
         }
     }
+}
+
+/// An Opus packet's time.
+const PACKET: gst::ClockTime = gst::ClockTime::from_mseconds(20);
+
+/// When a packet of sound starts. The encoder counts the first one of a stretch as shorter, by what a decoder that knows
+/// of pre-skip would cut off its start; RTP receivers play it whole.
+fn packet_start(sample: &gst::Sample) -> Option<gst::ClockTime> {
+    let time = clock::running_time(sample)?;
+    let buffer = sample.buffer()?;
+    let cut = buffer.duration().map_or(gst::ClockTime::ZERO, |duration| PACKET.saturating_sub(duration));
+    if buffer.flags().contains(gst::BufferFlags::DISCONT) { time.checked_sub(cut) } else { Some(time) }
 }
 
 /// The bytes of a sample, out of the encoder's memory.

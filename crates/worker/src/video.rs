@@ -70,12 +70,13 @@ impl Video {
         match frame.from {
             Origin::Decoder => self.decoded(&frame.sample, codec),
             Origin::Layer(quality, generation) => {
-                // Smaller layers take nothing from one that has been paused meanwhile, or from an earlier fit.
-                let below = self.branches.iter().position(|branch| branch.layer.quality == quality);
-                if let Some(below) = below
-                    && generation == self.generation
-                {
-                    self.feed(&frame.sample, below);
+                let at = self.branches.iter().position(|branch| branch.layer.quality == quality);
+                // Nothing is taken from an earlier fit.
+                if let Some(at) = at.filter(|_| generation == self.generation) {
+                    if !self.is_paused(quality) {
+                        self.branches[at].encode(&frame.sample);
+                    }
+                    self.feed(&frame.sample, at);
                 }
                 Ok(())
             }
@@ -135,17 +136,18 @@ impl Video {
         Ok(())
     }
 
-    /// Gives a frame to the largest running layer among the first `below`; that one's own raw frame then goes on to the
-    /// next smaller. A layer that cannot take it, or makes no raw frame, passes this one on.
+    /// Gives a frame to the largest running layer among the first `below`. What its scaler makes of it comes back and
+    /// goes on to the next smaller; a layer that needs no scaler passes this one on.
     fn feed(&mut self, sample: &gst::Sample, below: usize) {
-        for branch in self.branches[..below].iter_mut().rev() {
-            if self.paused[usize::from(branch.layer.quality.number())] {
-                continue;
-            }
-            if branch.push(sample) && branch.feeds_smaller {
+        for at in (0..below).rev() {
+            if !self.is_paused(self.branches[at].layer.quality) && !self.branches[at].take(sample) {
                 return;
             }
         }
+    }
+
+    fn is_paused(&self, quality: Quality) -> bool {
+        self.paused[usize::from(quality.number())]
     }
 
     pub(crate) fn keyframe(&mut self, quality: Quality) {
@@ -171,7 +173,7 @@ impl Video {
 
     /// What has gone wrong in any layer.
     pub(crate) fn failure(&self) -> Option<String> {
-        self.branches.iter().find_map(|branch| match branch.news() {
+        self.branches.iter().find_map(|branch| match branch.scaler_news().or_else(|| branch.encoder_news()) {
             Some(News::Failed(why)) => Some(format!("layer {}: {why}", branch.layer.quality)),
             _ => None,
         })
@@ -184,7 +186,7 @@ impl Video {
         for branch in &mut self.branches {
             let dropped = branch.take_dropped();
             if dropped > 0 {
-                parts.push(format!("{dropped} before encoder {}", branch.layer.quality));
+                parts.push(format!("{dropped} before layer {}", branch.layer.quality));
             }
         }
         if lost > 0 {

@@ -20,7 +20,7 @@ async fn three_layers_and_opus_come_out_of_h264_with_b_frames_and_aac() {
     let mut rig = Rig::in_process(start(plan(DEFAULT)));
     rig.format(VIDEO, h264).await;
     rig.format(AUDIO, aac).await;
-    rig.feed(&interleave(&pictures, &sound), Quality::High).await;
+    rig.feed(&interleave(&pictures, &sound), &Quality::ALL).await;
     rig.finish().await;
 
     assert_eq!(rig.warnings, Vec::<String>::new());

@@ -5,8 +5,8 @@ use pipeline::{
     Audio, Command, Event, Exit, Handle, Incoming, Launch, Plan, Receiver, Sender, Source, Start, ladder,
 };
 
-/// Pictures in flight: more than decoders reorder, fewer than what makes a busy encoder drop.
-const WINDOW: usize = 7;
+/// Pictures in flight: more than decoders reorder, no more than may wait for one encoder.
+const WINDOW: usize = 6;
 
 /// Nothing takes this long, however busy the machine is.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -23,7 +23,7 @@ pub struct Rig {
     pub ended: bool,
     pub exit: Option<Exit>,
     thread: Option<JoinHandle<Result<(), sluicegate_worker::Error>>>,
-    /// Pictures sent after the first that must come out.
+    /// Pictures sent by [`Rig::feed`].
     sent: usize,
 }
 
@@ -35,6 +35,9 @@ pub fn start(plan: Plan) -> Start {
     super::init();
     Start { plan, output_from: None }
 }
+
+/// The layers of a 640x360 source.
+pub const BOTH: &[Quality] = &[Quality::Low, Quality::Medium];
 
 impl Rig {
     /// A pipeline on a thread of this process.
@@ -98,22 +101,19 @@ impl Rig {
         }
     }
 
-    /// Sends packets; before each picture waits until the one [`WINDOW`] before it has come out of `watched`, so that
+    /// Sends packets; before each picture waits until the one [`WINDOW`] before it has come out of all `watched` layers, so that
     /// the test runs as fast as the machine can and no faster.
-    pub async fn feed(&mut self, packets: &[Packet], watched: Quality) {
-        let before = self.count(watched);
-        let mut sent = 0;
+    pub async fn feed(&mut self, packets: &[Packet], watched: &[Quality]) {
         for packet in packets {
             if packet.kind == Kind::Video {
-                while sent >= self.count(watched) - before + WINDOW {
+                while watched.iter().any(|quality| self.sent >= self.count(*quality) + WINDOW) {
                     self.hear().await;
                     assert_eq!((&self.failed, &self.exit), (&None, &None));
                 }
-                sent += 1;
+                self.sent += 1;
             }
             self.send(Command::Unit(Unit::Packet(packet.clone()))).await;
         }
-        self.sent += sent;
     }
 
     /// Ends the stream and takes in everything to the exit.

@@ -1,0 +1,163 @@
+//! Requests: keyframes, pausing, where output starts, and how it ends.
+
+use media::{Codec, Format, MediaTime, Packet, Quality, Unit};
+use pipeline::{Command, Exit};
+
+mod support;
+use support::{
+    generate::{self, AUDIO, Clip, VIDEO},
+    look,
+    rig::{BOTH, Rig, plan, start},
+};
+
+const DEFAULT: &str = pipeline::ladder::DEFAULT_PRESET;
+const SMALL: Clip = Clip { width: 640, height: 360, b_frames: 0, ..Clip::HD };
+
+async fn small_rig(clip: Clip) -> (Rig, Vec<Packet>) {
+    let (format, packets) = clip.encode();
+    let mut rig = Rig::in_process(start(plan(DEFAULT)));
+    rig.format(VIDEO, format).await;
+    (rig, packets)
+}
+
+#[tokio::test]
+async fn a_requested_keyframe_comes_within_the_frames_in_flight_and_only_in_its_layer() {
+    let (mut rig, packets) = small_rig(SMALL).await;
+    rig.feed(&packets[..40], BOTH).await;
+    // Asked for three times before it can have come out: one keyframe.
+    for _ in 0..3 {
+        rig.send(Command::Keyframe(Quality::Medium)).await;
+    }
+    rig.feed(&packets[40..], BOTH).await;
+    rig.finish().await;
+    let keys = |quality| {
+        let frames = look::layer(&rig.encoded, quality);
+        frames.iter().enumerate().filter(|(_, f)| f.keyframe).map(|(n, _)| n).collect::<Vec<_>>()
+    };
+    assert_eq!(keys(Quality::Low), [0]);
+    assert_eq!(keys(Quality::Medium).len(), 2, "{:?}", keys(Quality::Medium));
+    // What was sent before the request may still be on its way to the encoder.
+    assert!((33..=41).contains(&keys(Quality::Medium)[1]), "{:?}", keys(Quality::Medium));
+}
+
+#[tokio::test]
+async fn a_paused_layer_makes_nothing_and_resumes_with_a_keyframe_of_now() {
+    let (mut rig, packets) = small_rig(SMALL).await;
+    rig.feed(&packets[..20], &[Quality::Low]).await;
+    rig.send(Command::Pause(Quality::Medium)).await;
+    rig.feed(&packets[20..60], &[Quality::Low]).await;
+    rig.send(Command::Resume(Quality::Medium)).await;
+    rig.feed(&packets[60..], &[Quality::Low]).await;
+    rig.finish().await;
+
+    let frames = look::layer(&rig.encoded, Quality::Medium);
+    let resumed = frames.iter().position(|f| f.pts >= SMALL.pts(30)).expect("it resumes");
+    assert!(frames[resumed].keyframe);
+    assert!((50..=60).contains(&(frames[resumed].pts.millis() * 30 / 1000)), "{:?}", frames[resumed].pts);
+    assert!(resumed <= 20, "nothing is encoded while paused: {resumed} frames before");
+    assert!(frames.windows(2).all(|pair| pair[0].pts < pair[1].pts));
+    assert!(frames.last().unwrap().pts >= SMALL.pts(80));
+    look::decode(&frames[resumed..], look::H264);
+    assert_eq!(rig.count(Quality::Low), SMALL.frames, "the other layer goes on");
+}
+
+#[tokio::test]
+async fn the_smaller_layer_is_fed_while_larger_ones_are_paused() {
+    let clip = Clip { frames: 60, ..Clip::HD };
+    let (mut rig, packets) = small_rig(clip).await;
+    rig.send(Command::Pause(Quality::High)).await;
+    rig.send(Command::Pause(Quality::Medium)).await;
+    rig.feed(&packets, &[Quality::Low]).await;
+    rig.finish().await;
+    assert_eq!((rig.count(Quality::High), rig.count(Quality::Medium)), (0, 0));
+    let seen = look::decode(&look::layer(&rig.encoded, Quality::Low), look::H264);
+    assert!(seen.iter().enumerate().all(|(n, seen)| seen.counter == n && seen.width == 320));
+}
+
+#[tokio::test]
+async fn output_starts_where_a_dead_worker_stopped() {
+    let (h264, pictures) = SMALL.encode();
+    let (aac, sound) = generate::aac(140, 0, false);
+    let mut taken_over = start(plan(DEFAULT));
+    let from = MediaTime::from_millis(1500);
+    taken_over.output_from = Some(from);
+    let mut rig = Rig::in_process(taken_over);
+    rig.format(VIDEO, h264).await;
+    rig.format(AUDIO, aac).await;
+    // The kept pictures come at once, without waiting for anything to come out.
+    for packet in &pictures[..45] {
+        rig.send(Command::Unit(Unit::Packet(packet.clone()))).await;
+    }
+    for packet in sound {
+        rig.send(Command::Unit(Unit::Packet(packet))).await;
+    }
+    rig.feed(&pictures[45..], BOTH).await;
+    rig.finish().await;
+    for quality in [Quality::Low, Quality::Medium] {
+        let frames = look::layer(&rig.encoded, quality);
+        assert_eq!(frames[0].pts, SMALL.pts(45));
+        assert!(frames[0].keyframe);
+        assert_eq!(look::decode(&frames, look::H264)[0].counter, 45);
+    }
+    let first = look::sound(&rig.encoded)[0].pts;
+    assert!(first >= from && first < from + MediaTime::from_millis(21), "{first}");
+}
+
+#[tokio::test]
+async fn an_end_without_any_media_is_an_end() {
+    let mut rig = Rig::in_process(start(plan(DEFAULT)));
+    rig.finish().await;
+    assert_eq!((rig.exit, rig.encoded.len()), (Some(Exit::Closed), 0));
+}
+
+#[tokio::test]
+async fn corrupt_pictures_are_skipped_and_the_layers_go_on() {
+    let (format, mut packets) = SMALL.encode();
+    for (n, packet) in packets.iter_mut().enumerate() {
+        let mut data = packet.data.to_vec();
+        match n {
+            // Cut short, noise in the slice, a NAL length far past the end, nothing.
+            20 => data.truncate(data.len() / 3),
+            25 => data[100..].iter_mut().enumerate().for_each(|(at, byte)| *byte ^= (at * 37) as u8),
+            35 => data[..4].copy_from_slice(&[0x7f, 0xff, 0xff, 0xff]),
+            40 => data.clear(),
+            _ => continue,
+        }
+        packet.data = data.into();
+    }
+    let mut rig = Rig::in_process(start(plan(DEFAULT)));
+    rig.format(VIDEO, format).await;
+    for packet in packets {
+        rig.send(Command::Unit(Unit::Packet(packet))).await;
+    }
+    let whole = SMALL.pts(60);
+    rig.until(|rig| rig.times(Quality::Low).last().is_some_and(|pts| *pts >= whole)).await;
+    rig.finish().await;
+    assert_eq!(rig.failed, None);
+}
+
+#[tokio::test]
+async fn a_track_that_nothing_here_decodes_is_ignored_with_a_warning() {
+    let (mut rig, packets) = small_rig(Clip { frames: 30, ..SMALL }).await;
+    rig.format(AUDIO, Format { codec: Codec::Opus, config: bytes::Bytes::new() }).await;
+    rig.feed(&packets, BOTH).await;
+    rig.finish().await;
+    assert_eq!(rig.count(Quality::Medium), 30);
+    assert!(rig.warnings.iter().any(|w| w.contains("audio/opus")), "{:?}", rig.warnings);
+}
+
+#[tokio::test]
+async fn a_pipeline_ends_when_its_server_is_gone() {
+    let (mut rig, packets) = small_rig(Clip { frames: 30, ..SMALL }).await;
+    rig.feed(&packets, &[Quality::Low]).await;
+    let Rig { sender, mut receiver, .. } = rig;
+    drop(sender);
+    let exit = tokio::time::timeout(std::time::Duration::from_secs(10), async {
+        loop {
+            if let pipeline::Incoming::Exit(exit) = receiver.recv().await {
+                return exit;
+            }
+        }
+    });
+    assert_eq!(exit.await.unwrap(), Exit::Closed);
+}
