@@ -26,7 +26,7 @@ use crate::{
     health::Health,
     http::Server,
     metrics::Metrics,
-    supervise::{Shared, Supervisor},
+    supervise::{Counted, Shared, Supervisor},
 };
 
 /// How often the machine's load is looked at.
@@ -90,11 +90,9 @@ async fn drain(signals: &mut Signals, health: &Health, supervisor: &Supervisor) 
 }
 
 async fn close(supervisor: Supervisor, bus: Bus) {
-    if let Some(shared) = supervisor.into_shared() {
-        let undelivered = shared.reporters.shutdown(LAST_STATES).await;
-        if undelivered > 0 {
-            tracing::error!(undelivered, "final states could not be delivered to livekit-server");
-        }
+    let undelivered = supervisor.deliver_last_states(LAST_STATES).await;
+    if undelivered > 0 {
+        tracing::error!(undelivered, "final states could not be delivered to livekit-server");
     }
     bus.close().await;
 }
@@ -112,7 +110,7 @@ async fn shared(config: &Config, bus: &Bus, launch: Launch, metrics: &Metrics) -
         );
     }
     Ok(Shared {
-        reporters: bus::Reporters::new(Arc::new(io.clone()), unix_nanos),
+        reporters: bus::Reporters::new(Arc::new(Counted::new(io.clone(), metrics.clone())), unix_nanos),
         io,
         handlers,
         launch,

@@ -58,7 +58,10 @@ fn every_crate_is_in_the_table_and_uses_only_what_the_table_allows() {
     for (name, allowed) in EDGES {
         for used in uses(&packages[name]) {
             if let Some(ours) = used.strip_prefix("sluicegate-") {
-                assert!(allowed.contains(&ours), "{name} must not depend on {ours}: ARCHITECTURE.md says why");
+                assert!(
+                    allowed.contains(&ours),
+                    "{name} must not depend on {ours}: ARCHITECTURE.md says why"
+                );
             }
         }
     }

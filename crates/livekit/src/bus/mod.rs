@@ -18,6 +18,7 @@ mod report;
 mod status;
 
 pub use error::Error;
+pub use livekit_protocol::IngressState;
 pub use handlers::{Handlers, Registration, Reply, Request};
 pub use io_info::IoInfo;
 pub use record::{AudioOptions, Encoding, Input, Invalid, Media, Record, Refusal, TrackSource, VideoOptions};

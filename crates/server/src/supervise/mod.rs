@@ -11,7 +11,7 @@ mod worker;
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use livekit::{bus, room::Network, token::Keys};
@@ -21,6 +21,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::metrics::{self, Metrics, Publication};
 use mail::Mail;
+pub use report::Counted;
 
 /// What all sessions of this process share.
 pub struct Shared {
@@ -29,7 +30,7 @@ pub struct Shared {
     /// Requests from livekit-server.
     pub handlers: bus::Handlers,
     /// States for livekit-server.
-    pub reporters: bus::Reporters,
+    pub reporters: bus::Reporters<Counted>,
     /// How workers are started.
     pub launch: Launch,
     /// Signs the participants' tokens.
@@ -102,10 +103,10 @@ impl Supervisor {
         self.tasks.wait().await;
     }
 
-    /// What the sessions shared, once all are gone; `None` while somebody else holds on to it.
-    pub fn into_shared(self) -> Option<Shared> {
-        let Self { shared, .. } = self;
-        Arc::into_inner(shared)
+    /// Waits until livekit-server has the final state of every session, for at most `within`. Gives the number of those that
+    /// it has not. Call after [`Supervisor::finished`].
+    pub async fn deliver_last_states(&self, within: Duration) -> usize {
+        self.shared.reporters.shutdown(within).await
     }
 }
 

@@ -2,10 +2,33 @@
 
 use std::{sync::Arc, time::Duration};
 
-use livekit::bus::{self, Audio, Outcome, Phase, Video};
+use livekit::bus::{self, Audio, IngressState, IoInfo, Outcome, Phase, Post, Video};
 use session::{Answer, Input, StateRefusal, Status, Token};
 
 use super::actor::Actor;
+use crate::metrics::Metrics;
+
+/// Posts states, and counts those that have to be posted again.
+pub struct Counted {
+    io: IoInfo,
+    metrics: Metrics,
+}
+
+impl Counted {
+    /// Posts through `io`.
+    pub fn new(io: IoInfo, metrics: Metrics) -> Self {
+        Self { io, metrics }
+    }
+}
+
+impl Post for Counted {
+    async fn post(&self, ingress_id: &str, state: IngressState, attempt: u32) -> Result<(), bus::Error> {
+        if attempt > 1 {
+            self.metrics.report_retried();
+        }
+        self.io.post(ingress_id, state, attempt).await
+    }
+}
 
 /// How long the final state is waited for before a request is answered. The state machine waits less long.
 const FINAL_STATE: Duration = Duration::from_secs(3);
