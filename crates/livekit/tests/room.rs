@@ -167,6 +167,18 @@ async fn one_layer_of_vp8_is_published_without_simulcast() {
 }
 
 #[tokio::test]
+async fn without_udp_media_goes_over_tcp() {
+    let server = Server::start_with_rtc("force_tcp: true").await;
+    let (room, mut events) = room::join(server.options()).await.unwrap();
+    room.publish_audio(audio()).unwrap();
+    let mut player = Player::new(Codec::H264);
+    player.play_until(&room, &mut events, "connected", |e| *e == Event::Connected).await;
+    let heard = |e: &Event| matches!(e, Event::Stats(stats) if stats.packets > 100 && stats.rtt.is_some());
+    player.play_until(&room, &mut events, "the server reports on the sound", heard).await;
+    room.leave().await;
+}
+
+#[tokio::test]
 async fn lost_signalling_is_resumed_with_the_same_sids_while_media_flows() {
     let server = Server::start().await;
     let proxy = Proxy::start(server.port).await;

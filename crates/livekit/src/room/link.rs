@@ -43,6 +43,8 @@ pub(super) struct Link {
     /// Signalling messages in order; they wait while the connection is being resumed.
     pub(super) outgoing: Vec<Message>,
     pub(super) told: Told,
+    /// The server's TCP candidates, for when UDP leads nowhere.
+    pub(super) tcp_candidates: Vec<SocketAddr>,
     pub(super) resuming: Option<Resuming>,
     /// Signalling is back, the ICE restart that ends the resume is under way.
     pub(super) restarting_ice: bool,
@@ -67,6 +69,8 @@ pub(super) struct Told {
 pub(super) struct Clocks {
     /// The server owes an SDP answer until then.
     pub(super) answer: Option<Instant>,
+    /// UDP has had its chance: try TCP too.
+    pub(super) tcp: Option<Instant>,
     /// The first media connection is to be up by then.
     pub(super) connected: Option<Instant>,
     /// ICE lost its path: restart it then,
@@ -80,7 +84,8 @@ pub(super) struct Clocks {
 impl Clocks {
     /// The soonest.
     pub(super) fn next(&self) -> Option<Instant> {
-        [self.answer, self.connected, self.restart, self.path, self.goodbye].into_iter().flatten().min()
+        let all = [self.answer, self.tcp, self.connected, self.restart, self.path, self.goodbye];
+        all.into_iter().flatten().min()
     }
 }
 
@@ -109,6 +114,7 @@ impl Link {
             sockets,
             outgoing,
             told: Told::default(),
+            tcp_candidates: Vec::new(),
             resuming: None,
             restarting_ice: false,
             clocks: Clocks::default(),

@@ -16,6 +16,7 @@ mod resume;
 mod shared;
 mod sockets;
 mod task;
+mod tcp;
 mod verdict;
 
 pub use event::{Event, Events, Joined, Reason};

@@ -12,6 +12,12 @@ use super::{Event, Options, link::Link, messages, outbox::Outbox, shared::Desire
 /// The server answers an offer within milliseconds.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
 
+/// UDP that is not through by then is blocked, most likely: ICE tries TCP beside it, and takes what works.
+const UDP_HEAD_START: Duration = Duration::from_secs(2);
+
+/// How many TCP candidates of a server are kept; it has one per address family.
+const MAX_TCP_CANDIDATES: usize = 4;
+
 /// ICE and DTLS take some 30 ms; a lossy path a few retransmissions.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(15);
 
@@ -66,10 +72,12 @@ impl Link {
         let state = messages::sync_state(self.told.last_offer.clone(), &self.told.published);
         // The signalling client holds back most messages during a resume, but not these: they go first.
         self.outgoing.insert(0, Message::SyncState(state));
-        if self.told.last_offer.is_some() {
+        // The server ties a TCP connection to the ICE session that opened it: a restart would cut it.
+        let restart = self.told.last_offer.is_some() && !self.sockets.uses_tcp();
+        if restart {
             self.restart_ice(now)?;
         }
-        Ok(self.told.last_offer.is_some())
+        Ok(restart)
     }
 
     pub(super) fn restart_ice(&mut self, now: Instant) -> Result<(), rtc::room::Error> {
@@ -84,6 +92,7 @@ impl Link {
         self.told.offers += 1;
         let offer = messages::offer(self.told.offers, sdp);
         if self.told.last_offer.is_none() {
+            self.clocks.tcp = Some(now + UDP_HEAD_START);
             self.clocks.connected = Some(now + CONNECT_DEADLINE);
         }
         self.told.last_offer = Some(offer.clone());
@@ -124,6 +133,9 @@ impl Link {
             added => added?,
         };
         if proto != Protocol::Udp {
+            if proto == Protocol::Tcp && self.tcp_candidates.len() < MAX_TCP_CANDIDATES {
+                self.tcp_candidates.push(addr);
+            }
             return Ok(());
         }
         match self.sockets.reach(addr) {
@@ -133,6 +145,14 @@ impl Link {
                 tracing::debug!(%error, %addr, "no way to this candidate");
                 Ok(())
             }
+        }
+    }
+
+    /// UDP is not through: opens a TCP connection, which becomes a path once it is up.
+    pub(super) fn try_tcp(&mut self) {
+        if let Some(remote) = self.tcp_candidates.first() {
+            tracing::info!(%remote, "no media path over UDP yet, trying TCP");
+            self.sockets.connect(*remote);
         }
     }
 

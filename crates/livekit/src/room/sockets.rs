@@ -1,15 +1,16 @@
 use std::{
-    future::poll_fn,
+    future::{Future, poll_fn},
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     ops::RangeInclusive,
+    pin::Pin,
     task::{Context, Poll},
 };
 
 use rtc::room::{Protocol, Transmit};
 use tokio::{io::ReadBuf, net::UdpSocket};
 
-use super::Network;
+use super::{Network, tcp::Tcp};
 
 /// A server has a handful of addresses; one that names more does not get more sockets.
 const MAX_SOCKETS: usize = 8;
@@ -17,20 +18,26 @@ const MAX_SOCKETS: usize = 8;
 /// Larger than any datagram that WebRTC sends.
 pub(super) const DATAGRAM_BYTES: usize = 2048;
 
-/// A datagram that came in.
+/// What came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Arrival {
-    pub(super) proto: Protocol,
-    pub(super) from: SocketAddr,
-    pub(super) to: SocketAddr,
-    pub(super) len: usize,
+pub(super) enum Arrival {
+    /// A datagram of `len` bytes.
+    Datagram { proto: Protocol, from: SocketAddr, to: SocketAddr, len: usize },
+    /// The TCP connection is open, from this address of ours.
+    TcpOpen(SocketAddr),
 }
 
-/// The sockets of one peer connection, one for each address of ours.
-#[derive(Debug)]
+/// The sockets of one peer connection: UDP, one for each address of ours, and a TCP connection when UDP leads nowhere.
 pub(super) struct Sockets {
     network: Network,
     udp: Vec<Udp>,
+    tcp: TcpState,
+}
+
+enum TcpState {
+    Unused,
+    Connecting(Pin<Box<dyn Future<Output = io::Result<Tcp>> + Send>>),
+    Open(Box<Tcp>),
 }
 
 #[derive(Debug)]
@@ -42,7 +49,7 @@ struct Udp {
 impl Sockets {
     /// Binds the configured addresses, or the ones that lead to the server's.
     pub(super) fn open(network: &Network, server: &[SocketAddr]) -> io::Result<Self> {
-        let mut sockets = Self { network: network.clone(), udp: Vec::new() };
+        let mut sockets = Self { network: network.clone(), udp: Vec::new(), tcp: TcpState::Unused };
         for ip in &network.addresses {
             sockets.bind(*ip)?;
         }
@@ -84,8 +91,26 @@ impl Sockets {
         Ok(local)
     }
 
+    /// Starts to connect to a TCP candidate of the server's, unless there is a connection already.
+    pub(super) fn connect(&mut self, remote: SocketAddr) {
+        if matches!(self.tcp, TcpState::Unused) {
+            self.tcp = TcpState::Connecting(Box::pin(Tcp::connect(remote)));
+        }
+    }
+
+    /// Whether media may be going over TCP.
+    pub(super) fn uses_tcp(&self) -> bool {
+        matches!(self.tcp, TcpState::Open(_))
+    }
+
     /// Sends, or drops when the kernel has no room: resending is WebRTC's business.
-    pub(super) fn send(&self, datagram: &Transmit) {
+    pub(super) fn send(&mut self, datagram: &Transmit) {
+        if let TcpState::Open(tcp) = &mut self.tcp
+            && datagram.proto == Protocol::Tcp
+        {
+            tcp.send(&datagram.contents);
+            return;
+        }
         if let Some(udp) = self.udp.iter().find(|udp| udp.local == datagram.source)
             && let Err(error) = udp.socket.try_send_to(&datagram.contents, datagram.destination)
         {
@@ -105,7 +130,8 @@ impl Sockets {
                 match udp.socket.poll_recv_from(context, &mut read) {
                     Poll::Ready(Ok(from)) => {
                         let len = read.filled().len();
-                        return Poll::Ready(Arrival { proto: Protocol::Udp, from, to: udp.local, len });
+                        let (proto, to) = (Protocol::Udp, udp.local);
+                        return Poll::Ready(Arrival::Datagram { proto, from, to, len });
                     }
                     // The kernel reports that an earlier datagram was not delivered: read on.
                     Poll::Ready(Err(_)) => {}
@@ -113,6 +139,33 @@ impl Sockets {
                 }
             }
         }
+        self.poll_tcp(context, buffer)
+    }
+
+    fn poll_tcp(&mut self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<Arrival> {
+        let failed = match &mut self.tcp {
+            TcpState::Unused => return Poll::Pending,
+            TcpState::Connecting(connecting) => match connecting.as_mut().poll(context) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(tcp)) => {
+                    let local = tcp.local;
+                    self.tcp = TcpState::Open(Box::new(tcp));
+                    return Poll::Ready(Arrival::TcpOpen(local));
+                }
+                Poll::Ready(Err(error)) => error,
+            },
+            TcpState::Open(tcp) => match tcp.poll_recv(context, buffer) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(len)) => {
+                    let (proto, from, to) = (Protocol::Tcp, tcp.remote, tcp.local);
+                    return Poll::Ready(Arrival::Datagram { proto, from, to, len });
+                }
+                Poll::Ready(Err(error)) => error,
+            },
+        };
+        // ICE notices that the path is gone; all that is left to do is to say why.
+        tracing::debug!(error = %failed, "ICE over TCP ended");
+        self.tcp = TcpState::Unused;
         Poll::Pending
     }
 }
@@ -164,7 +217,7 @@ mod tests {
         let server = [SERVER.parse().unwrap()];
         let first = Sockets::open(&network, &server).unwrap();
         assert_eq!(first.addresses()[0].port(), free);
-        let error = Sockets::open(&network, &server).unwrap_err();
+        let error = Sockets::open(&network, &server).err().unwrap();
         assert_eq!(error.to_string(), format!("no free UDP port on 127.0.0.1 in {free}-{free}"));
     }
 
@@ -177,7 +230,7 @@ mod tests {
         let mut buffer = [0; DATAGRAM_BYTES];
         let arrival = sockets.recv(&mut buffer).await;
         let from = peer.local_addr().unwrap();
-        assert_eq!(arrival, Arrival { proto: Protocol::Udp, from, to, len: 5 });
+        assert_eq!(arrival, Arrival::Datagram { proto: Protocol::Udp, from, to, len: 5 });
         assert_eq!(&buffer[..5], b"hello");
     }
 }

@@ -54,7 +54,7 @@ enum Exit {
 enum Wake {
     Leave,
     Signal(Option<SignalEvent>),
-    Datagram(Arrival),
+    Arrival(Arrival),
     Resume(Outcome),
     Shared,
     Timer,
@@ -157,10 +157,10 @@ impl Task {
                 Wake::Leave => return Exit::Left,
                 Wake::Shared => Ok(None),
                 Wake::Timer => link.peer.handle_timeout(now).map(|()| None),
-                Wake::Datagram(a) => {
-                    let bytes = &buffer[..a.len];
-                    link.peer.handle_datagram(now, a.proto, a.from, a.to, bytes).map(|()| None)
+                Wake::Arrival(Arrival::Datagram { proto, from, to, len }) => {
+                    link.peer.handle_datagram(now, proto, from, to, &buffer[..len]).map(|()| None)
                 }
+                Wake::Arrival(Arrival::TcpOpen(local)) => link.peer.add_local_tcp(now, local).map(|()| None),
                 Wake::Resume(outcome) => self.on_resume(link, now, outcome).await,
                 Wake::Signal(Some(SignalEvent::Message(message))) => {
                     self.on_signal(link, now, *message).await
@@ -192,7 +192,7 @@ impl Task {
             signal = link.signals.recv() => Wake::Signal(signal),
             outcome = resuming => Wake::Resume(outcome),
             () = self.shared.changed.notified() => Wake::Shared,
-            arrival = link.sockets.recv(buffer) => Wake::Datagram(arrival),
+            arrival = link.sockets.recv(buffer) => Wake::Arrival(arrival),
             () = sleep_until(due.into()) => Wake::Timer,
         }
     }
@@ -236,7 +236,7 @@ impl Task {
         while let Some(event) = link.peer.poll_event(now) {
             match event {
                 Peer::Connected => {
-                    link.clocks.connected = None;
+                    (link.clocks.tcp, link.clocks.connected) = (None, None);
                     self.ailing = None;
                     self.backoff = Backoff::default();
                     self.events.push(Event::Connected);
@@ -265,7 +265,10 @@ impl Task {
         } else if over(clocks.answer) && link.resuming.is_none() {
             "no answer to an offer"
         } else {
-            if over(clocks.restart) && link.resuming.is_none() {
+            if over(clocks.tcp) {
+                clocks.tcp = None;
+                link.try_tcp();
+            } else if over(clocks.restart) && link.resuming.is_none() {
                 clocks.restart = None;
                 self.events.push(Event::Reconnecting("no media path to the server".into()));
                 link.restart_ice(now)?;
@@ -326,7 +329,8 @@ impl Task {
     ) -> Result<Option<Exit>, rtc::room::Error> {
         match message {
             Message::Answer(answer) => {
-                if link.on_answer(now, &answer)? {
+                let ended_restart = link.on_answer(now, &answer)?;
+                if ended_restart {
                     self.on_resumed(link).await;
                 }
             }

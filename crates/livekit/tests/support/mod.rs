@@ -1,5 +1,5 @@
 //! A real livekit-server of the test's own, its API, media to publish, and somebody who watches.
-#![allow(unreachable_pub, reason = "modules of a test have no outside")]
+#![allow(unreachable_pub, clippy::unwrap_used, reason = "modules of a test have no outside")]
 
 pub mod api;
 pub mod clip;

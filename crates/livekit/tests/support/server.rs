@@ -34,13 +34,22 @@ impl Server {
 
     /// `extra`: further lines of YAML.
     pub async fn start_with(extra: &str) -> Self {
+        Self::configured(extra, "").await
+    }
+
+    /// `extra`: one more line of the section `rtc`.
+    pub async fn start_with_rtc(extra: &str) -> Self {
+        Self::configured("", extra).await
+    }
+
+    async fn configured(extra: &str, extra_rtc: &str) -> Self {
         let tcp = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let udp = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let (port, ice_tcp) = (tcp(), tcp());
         let keys = Keys { api_key: "devkey".into(), api_secret: "a secret of thirty-two characters".into() };
         let config = format!(
             "port: {port}\nbind_addresses: [127.0.0.1]\nkeys:\n  {}: {}\nrtc:\n  udp_port: {udp}\n  tcp_port: \
-             {ice_tcp}\n  use_external_ip: false\n  node_ip: 127.0.0.1\n  enable_loopback_candidate: true\n\
+             {ice_tcp}\n  {extra_rtc}\n  use_external_ip: false\n  node_ip: 127.0.0.1\n  enable_loopback_candidate: true\n\
              logging:\n  level: error\n{extra}\n",
             keys.api_key, keys.api_secret,
         );
