@@ -1,0 +1,137 @@
+"""Fixtures: the servers once a session, subscribers and sources for each test, logs shown when a test fails."""
+
+import itertools
+import os
+from pathlib import Path
+
+import pytest
+from harness import sources
+from harness.browser import Viewer, browser, pages
+from harness.clip import Clip
+from harness.stack import REPO, Stack
+from harness.subscriber import Subscriber
+
+_names = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def media() -> Path:
+    """The folder in which generated clips are kept from run to run."""
+    return Path(os.environ.get("SLUICEGATE_MEDIA", REPO / ".cache/media"))
+
+
+@pytest.fixture(scope="session")
+def clip(media) -> Path:
+    """720p30 with B-frames, a frame number, and a flash with a beep each second."""
+    return Clip().file(media)
+
+
+@pytest.fixture(scope="session")
+def shared_stack(tmp_path_factory):
+    """Redis, livekit-server and Sluicegate for the tests that need no special ones."""
+    with Stack(tmp_path_factory.mktemp("stack")) as stack:
+        stack.start().start_sluicegate()
+        yield stack
+
+
+@pytest.fixture
+def stack(shared_stack, request):
+    """The shared servers, and a look that they still run when the test is over."""
+    _remember_logs(request, shared_stack)
+    yield shared_stack
+    dead = [process.name for process in shared_stack.processes() if not process.alive()]
+    assert not dead, f"ended during the test: {dead}"
+
+
+@pytest.fixture
+def own_stack(tmp_path, request):
+    """Servers of the test's own, for tests that restart or stop them."""
+    with Stack(tmp_path / "stack") as stack:
+        _remember_logs(request, stack)
+        stack.start().start_sluicegate()
+        yield stack
+
+
+@pytest.fixture
+def room(request) -> str:
+    """A room name of the test's own."""
+    return f"{request.node.originalname.removeprefix('test_')[:40]}-{next(_names)}"
+
+
+@pytest.fixture
+def started():
+    """Collects what a test started; all of it is stopped afterwards, the newest first."""
+    things: list = []
+    yield things
+    for thing in reversed(things):
+        thing.stop()
+
+
+@pytest.fixture
+def push(started, clip, tmp_path, request):
+    """`push(url)`: a pusher that plays the clip and logs each frame; `only="audio"` or `"video"`."""
+
+    def start(url: str, **options) -> sources.Pusher:
+        pusher = sources.Pusher(url, options.pop("file", clip), tmp_path, **options)
+        started.append(pusher)
+        return pusher
+
+    return start
+
+
+@pytest.fixture
+def join(started, tmp_path):
+    """`join(stack, room)`: a Python subscriber in the room; options as of `Subscriber`."""
+
+    def start(stack: Stack, room: str, name: str | None = None, **options) -> Subscriber:
+        name = name or f"viewer-{next(_names)}"
+        token = stack.api.viewer_token(room, name)
+        subscriber = Subscriber(stack.livekit.url, token, tmp_path, name, **options)
+        started.append(subscriber)
+        return subscriber
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    with browser() as running, pages() as base:
+        yield running, base
+
+
+@pytest.fixture
+def view(chromium):
+    """`view(stack, room)`: a page with livekit-client in the room."""
+    running, base = chromium
+    open_pages: list[Viewer] = []
+
+    def start(stack: Stack, room: str) -> Viewer:
+        token = stack.api.viewer_token(room, f"page-{next(_names)}")
+        viewer = Viewer(running, base, stack.livekit.url, token)
+        open_pages.append(viewer)
+        return viewer
+
+    yield start
+    for viewer in open_pages:
+        viewer.close()
+
+
+def _remember_logs(request, stack: Stack) -> None:
+    marks = {process: process.log_size() for process in stack.processes()}
+    request.node.stash[LOGS] = (stack, marks)
+
+
+LOGS = pytest.StashKey[tuple]()
+# Of each log that belongs to a failed test, this much is shown; the whole file is kept.
+SHOWN_BYTES = 12_000
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    if report.failed and LOGS in item.stash:
+        stack, marks = item.stash[LOGS]
+        for process in stack.processes():
+            text = process.log_text(marks.get(process, 0))[-SHOWN_BYTES:]
+            report.sections.append((f"{process.name}, all of it in {process.log}", text))
+    return report

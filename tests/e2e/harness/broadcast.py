@@ -1,0 +1,46 @@
+"""An ingress with something that publishes to it, as most tests need one."""
+
+from dataclasses import dataclass
+
+from livekit.protocol import ingress as pi
+
+from harness.stack import Sluicegate, Stack
+
+# From the encoder's connection to PUBLISHING: join, worker start and the first keyframe, on a busy machine.
+LIVE_S = 20
+
+
+@dataclass
+class Broadcast:
+    """One ingress of a room on the server that `url` points at."""
+
+    stack: Stack
+    server: Sluicegate
+    room: str
+    ingress: pi.IngressInfo
+
+    @property
+    def id(self) -> str:
+        return self.ingress.ingress_id
+
+    @property
+    def url(self) -> str:
+        return self.server.url(self.ingress.stream_key)
+
+    @property
+    def identity(self) -> str:
+        return self.ingress.participant_identity
+
+    def wait_live(self) -> pi.IngressState:
+        return self.stack.api.wait_status(self.id, "PUBLISHING", LIVE_S)
+
+    def wait_ended(self, within: float = 15) -> pi.IngressState:
+        return self.stack.api.wait_status(self.id, "INACTIVE", within)
+
+    def participant(self):
+        return self.stack.api.participant(self.room, self.identity)
+
+
+def make(stack: Stack, room: str, server: Sluicegate | None = None, **fields) -> Broadcast:
+    """Creates the ingress; `fields` as of `Api.create`."""
+    return Broadcast(stack, server or stack.sluicegate, room, stack.api.create(room, **fields))

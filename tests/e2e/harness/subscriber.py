@@ -1,0 +1,98 @@
+"""A subscriber of a room: the Python SDK in a process of its own."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import clip
+from harness.lines import Event, Talker
+
+JOIN_S = 20
+
+
+@dataclass
+class Rate:
+    """What came in between two looks at the statistics."""
+
+    bits_per_second: float
+    frames_per_second: float
+    keyframes: int
+
+
+class Subscriber(Talker):
+    """Joins at once. `manual`: subscribes only when `subscribe` is called."""
+
+    def __init__(self, url: str, token: str, logs: Path, name: str = "viewer", manual: bool = False, quality: str = ""):
+        flags = ["--manual"] * manual + (["--quality", quality] if quality else [])
+        super().__init__(name, "harness.subscriber_child", [url, token, *flags], logs)
+        self.wait("joined", JOIN_S)
+
+    def wait_frame(self, within: float, since: int = 0, count: int = 1, **fields) -> Event:
+        """A decoded frame with these fields, such as w=320."""
+        return self.wait("frame", within, lambda e: all(e[k] == v for k, v in fields.items()), since, count)
+
+    def frames(self, since: int = 0) -> list[Event]:
+        return self.select("frame", since)
+
+    def wait_moving(self, within: float, since: int = 0) -> Event:
+        """The second of two decoded frames whose frame numbers differ: a picture that moves."""
+        numbers: set[int] = set()
+
+        def moves(event: Event) -> bool:
+            if event["n"] is not None:
+                numbers.add(event["n"])
+            return len(numbers) > 1
+
+        return self.wait("frame", within, moves, since)
+
+    def set_quality(self, quality: str) -> None:
+        self.tell(do="quality", quality=quality)
+
+    def subscribe(self, on: bool) -> None:
+        self.tell(do="subscribe", on=on)
+
+    def stats(self, kind: str = "video") -> dict:
+        """libwebrtc's figures of the newest track of this kind, with the time `t` of the look."""
+        since = self.mark()
+        self.tell(do="stats")
+        event = self.wait("stats", 5, since=since)
+        sid = self.select("subscribed", where=lambda e: e["kind"] == kind)[-1]["sid"]
+        return event["tracks"][sid] | {"t": event["t"]}
+
+    def rate_over(self, frames: int, within: float) -> Rate:
+        """The rates over that many further frames."""
+        before, mark = self.stats(), self.mark()
+        self.wait("frame", within, since=mark, count=frames)
+        after = self.stats()
+        seconds = after["t"] - before["t"]
+        change = {key: after[key] - before[key] for key in ("bytes", "decoded", "keyframes")}
+        return Rate(8 * change["bytes"] / seconds, change["decoded"] / seconds, change["keyframes"])
+
+    def sound_minus_picture(self, beeps: int, within: float) -> list[float]:
+        """By how many milliseconds each beep came after its flash (negative: before it)."""
+        mark = self.mark()
+        self.wait("beep", within, since=mark, count=beeps)
+        # one more flash, so that the last beep has its partner even if the sound is early
+        self.wait("frame", 3, lambda e: e["flash"], self.mark())
+        frames = self.frames(mark)
+        pairs = zip(frames, frames[1:], strict=False)
+        onsets = [now["at"] for before, now in pairs if now["flash"] and not before["flash"]]
+        beeps_at = [event["at"] for event in self.select("beep", mark)]
+        offsets = [min((beep - onset for onset in onsets), key=abs) for beep in beeps_at if onsets]
+        return [1000 * offset for offset in offsets if abs(offset) < 0.5]
+
+    def counter_steps(self, since: int = 0) -> list[int]:
+        return clip.steps([event["n"] for event in self.frames(since)])
+
+    def longest_gap(self, since: int = 0) -> float:
+        """Seconds between the two neighbouring frames that were furthest apart, up to now."""
+        times = [event["at"] for event in self.frames(since)] + [time.time()]
+        return max(b - a for a, b in zip(times, times[1:], strict=False))
+
+    def track(self, kind: str, since: int = 0) -> Event:
+        return self.wait("subscribed", 20, lambda e: e["kind"] == kind, since)
+
+    def leave(self) -> None:
+        self.tell(do="leave")
+        self.process.exit_code(10)
+        self.stop()
