@@ -199,6 +199,28 @@ fn ice_restarts_while_media_flows() {
 }
 
 #[test]
+fn a_path_that_is_gone_is_told_and_found_again_by_a_restart() {
+    let mut world = World::connected(Codec::H264);
+    world.play_second(0);
+    world.cut = true;
+    world.run(Duration::from_secs(30));
+    assert!(world.has(&Event::Path(false)), "{:?}", world.events);
+    world.cut = false;
+    let offer = world.room.restart_ice(world.now).unwrap().unwrap();
+    let sdp = SdpOffer::from_sdp_string(&offer).unwrap();
+    let answer = world.sfu.sdp_api().accept_offer(sdp).unwrap();
+    world.room.answer(world.now, &answer.to_sdp_string()).unwrap();
+    world.trickle();
+    world.run(Duration::from_secs(3));
+    let last = world.events.iter().rev().find(|(_, e)| matches!(e, Event::Path(_)));
+    assert_eq!(last.map(|(_, e)| e), Some(&Event::Path(true)));
+    let before = world.pictures("f").len();
+    world.play_second(34_000);
+    world.run(100 * MS);
+    assert_eq!(world.pictures("f").len(), before + 30);
+}
+
+#[test]
 fn the_end_is_told_to_the_peer_and_by_the_peer() {
     let mut world = World::connected(Codec::H264);
     world.sfu.close().unwrap();

@@ -60,8 +60,19 @@ pub(super) struct Told {
     pub(super) audio: Option<String>,
     pub(super) offers: u32,
     pub(super) last_offer: Option<SessionDescription>,
+    /// The server's answers to our tracks: one each.
     pub(super) published: Vec<TrackPublishedResponse>,
     pub(super) wanted: Option<BTreeSet<Quality>>,
+    /// Candidates that the server has sent.
+    pub(super) candidates: u32,
+}
+
+impl Told {
+    /// Whether a track id is one of ours.
+    pub(super) fn knows(&self, cid: &str) -> bool {
+        let video = self.video.as_ref().map(|(cid, _)| cid);
+        video.into_iter().chain(&self.audio).any(|ours| ours == cid)
+    }
 }
 
 /// When patience ends.
@@ -92,11 +103,14 @@ impl Clocks {
 impl Link {
     /// Joins. The peer connection has its sockets, and no tracks yet.
     pub(super) async fn connect(options: &Options, epoch: Epoch) -> Result<Self, Failure> {
+        let late = |_| Failure::Unreachable(format!("not joined within {CONNECT_DEADLINE:?}"));
+        timeout(CONNECT_DEADLINE, Self::connect_now(options, epoch)).await.map_err(late)?
+    }
+
+    async fn connect_now(options: &Options, epoch: Epoch) -> Result<Self, Failure> {
         let token = options.token.token().map_err(|error| Failure::Refused(error.to_string()))?;
         let connect = SignalClient::connect(&options.ws_url, &token, messages::signal_options(), None);
-        let connected = timeout(CONNECT_DEADLINE, connect).await;
-        let late = |_| Failure::Unreachable(format!("no answer within {CONNECT_DEADLINE:?}"));
-        let (client, response, signals) = connected.map_err(late)?.map_err(failure)?;
+        let (client, response, signals) = connect.await.map_err(failure)?;
         let joined = names(&response, options)?;
         let unusable = |error: std::io::Error| Failure::Unreachable(format!("UDP socket: {error}"));
         let servers = addresses(&options.ws_url).await.map_err(unusable)?;
@@ -135,6 +149,13 @@ impl Link {
             if timeout(SEND_DEADLINE, self.client.send(message)).await.is_err() {
                 tracing::warn!("signalling message not sent within {SEND_DEADLINE:?}");
             }
+        }
+    }
+
+    /// A resume is complete: what the signalling client held back meanwhile goes out.
+    pub(super) async fn release_signals(&mut self) {
+        if timeout(SEND_DEADLINE, self.client.set_reconnected()).await.is_err() {
+            tracing::warn!("held back signalling messages not sent within {SEND_DEADLINE:?}");
         }
     }
 

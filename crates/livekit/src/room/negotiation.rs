@@ -15,6 +15,9 @@ const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
 /// UDP that is not through by then is blocked, most likely: ICE tries TCP beside it, and takes what works.
 const UDP_HEAD_START: Duration = Duration::from_secs(2);
 
+/// How many candidates are taken from a server, ICE restarts included; each brings a handful.
+const MAX_CANDIDATES: u32 = 1000;
+
 /// How many TCP candidates of a server are kept; it has one per address family.
 const MAX_TCP_CANDIDATES: usize = 4;
 
@@ -125,6 +128,10 @@ impl Link {
             return Ok(());
         }
         let Some(text) = messages::candidate(&trickle.candidate_init) else { return Ok(()) };
+        if self.told.candidates >= MAX_CANDIDATES {
+            return Ok(());
+        }
+        self.told.candidates += 1;
         let (proto, addr) = match self.peer.add_remote(now, &text) {
             Err(error @ rtc::room::Error::RemoteCandidate { .. }) => {
                 tracing::warn!(%error, "candidate ignored");
@@ -158,6 +165,10 @@ impl Link {
 
     pub(super) fn on_published(&mut self, published: TrackPublishedResponse, events: &mut Outbox) {
         let Some(track) = &published.track else { return };
+        if !self.told.knows(&published.cid) {
+            tracing::warn!(sid = track.sid, "the server announced a track that is not ours");
+            return;
+        }
         let kind = match track.r#type() {
             TrackType::Audio => Kind::Audio,
             TrackType::Video => Kind::Video,

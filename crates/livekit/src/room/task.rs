@@ -69,6 +69,8 @@ pub(super) struct Task {
     /// Since when media should flow and does not.
     ailing: Option<Instant>,
     backoff: Backoff,
+    /// Frames that queue B has dropped, as logged.
+    dropped: u64,
 }
 
 impl Task {
@@ -78,7 +80,7 @@ impl Task {
         leave: CancellationToken,
         events: Outbox,
     ) -> Self {
-        Self { options, shared, leave, events, ailing: None, backoff: Backoff::default() }
+        Self { options, shared, leave, events, ailing: None, backoff: Backoff::default(), dropped: 0 }
     }
 
     pub(super) async fn run(mut self, mut link: Link) {
@@ -248,8 +250,21 @@ impl Task {
                 }
                 Peer::Closed => link.clocks.goodbye = Some(now + GOODBYE_GRACE),
                 Peer::KeyframeNeeded(quality) => self.events.push(Event::KeyframeNeeded(quality)),
-                Peer::Stats(stats) => self.events.push(Event::Stats(stats)),
+                Peer::Stats(stats) => {
+                    self.log_drops();
+                    self.events.push(Event::Stats(stats));
+                }
             }
+        }
+    }
+
+    /// One line for all frames lost since the last one.
+    fn log_drops(&mut self) {
+        let dropped = self.shared.dropped();
+        if dropped > self.dropped {
+            let frames = dropped - self.dropped;
+            tracing::warn!(frames, "queue B from the encoders to the room dropped frames");
+            self.dropped = dropped;
         }
     }
 
@@ -314,8 +329,7 @@ impl Task {
     }
 
     async fn on_resumed(&mut self, link: &mut Link) {
-        // What the signalling client held back meanwhile goes out now.
-        link.client.set_reconnected().await;
+        link.release_signals().await;
         tracing::info!("resumed");
         self.ailing = None;
         self.events.push(Event::Resumed);

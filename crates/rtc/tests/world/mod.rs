@@ -1,5 +1,5 @@
 //! A room, a peer that plays the SFU, and the network between them.
-#![allow(unreachable_pub, reason = "modules of a test have no outside")]
+#![allow(unreachable_pub, clippy::unwrap_used, reason = "modules of a test have no outside")]
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -40,6 +40,8 @@ pub struct World {
     to_sfu: VecDeque<(Instant, Transmit)>,
     /// Of the room's datagrams with media, each n-th is lost.
     pub lose_each: usize,
+    /// Nothing gets through, either way.
+    pub cut: bool,
     pub media_datagrams: usize,
     pub mids: HashMap<Mid, MediaKind>,
     pub got: HashMap<(MediaKind, Option<Rid>), Vec<Got>>,
@@ -74,6 +76,7 @@ impl World {
             to_room: VecDeque::new(),
             to_sfu: VecDeque::new(),
             lose_each: usize::MAX,
+            cut: false,
             media_datagrams: 0,
             mids: HashMap::new(),
             got: HashMap::new(),
@@ -127,6 +130,10 @@ impl World {
 
     fn step(&mut self) {
         let now = self.now;
+        if self.cut {
+            self.to_room.clear();
+            self.to_sfu.clear();
+        }
         while let Some((_, datagram)) = self.to_room.pop_front_if(|(at, _)| *at <= now) {
             let (from, to) = (datagram.source, datagram.destination);
             self.room.handle_datagram(now, Protocol::Udp, from, to, &datagram.contents).unwrap();
