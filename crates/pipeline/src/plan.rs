@@ -176,6 +176,11 @@ pub fn sink() -> Element {
 pub fn source() -> Element {
     Element::new("appsrc")
         .set("format", "time", "timestamps are the session's, with one constant offset")
+        .set(
+            "handle-segment-change",
+            "true",
+            "each track's time starts with its first packet: no gap before it to fill",
+        )
         .set("is-live", "true", "decoders choose low delay when upstream is live")
         .set("min-latency", 0, "the source is paced by its publisher; nothing here waits for a clock")
         .set("max-bytes", 0, "fullness is looked at before each push: that is where drops are counted")

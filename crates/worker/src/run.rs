@@ -218,7 +218,8 @@ impl Session {
     }
 
     fn packet(&mut self, packet: Packet) {
-        if let Some(track) = self.tracks().find(|track| track.id == packet.track) {
+        let mut tracks = self.video_track.iter_mut().chain(&mut self.audio_track);
+        if let Some(track) = tracks.find(|track| track.id == packet.track) {
             track.push(packet);
         }
     }

@@ -22,6 +22,7 @@ pub(crate) struct Track {
     pub(crate) id: TrackId,
     pub(crate) format: Format,
     chain: Chain,
+    started: bool,
 }
 
 /// Where a track's chain delivers to.
@@ -58,7 +59,7 @@ impl Track {
             }
         }
         chain.play()?;
-        Ok(Some(Self { id, format, chain }))
+        Ok(Some(Self { id, format, chain, started: false }))
     }
 
     /// A new configuration of the same codec: the decoder follows without a restart.
@@ -76,18 +77,38 @@ impl Track {
     }
 
     /// Hands one access unit to the decoder; the bytes are shared, not copied.
-    pub(crate) fn push(&self, packet: Packet) {
+    pub(crate) fn push(&mut self, packet: Packet) {
         let Some(pts) = clock::to_gst(packet.pts) else { return };
+        let dts = clock::to_gst(packet.dts).filter(|_| packet.kind == Kind::Video);
         let mut buffer = gst::Buffer::from_slice(packet.data);
         if let Some(buffer) = buffer.get_mut() {
             buffer.set_pts(pts);
-            buffer.set_dts(clock::to_gst(packet.dts).filter(|_| packet.kind == Kind::Video));
+            buffer.set_dts(dts);
             if !packet.keyframe {
                 buffer.set_flags(gst::BufferFlags::DELTA_UNIT);
             }
         }
         // A chain that has failed says why on its bus.
-        let _ = self.chain.source.push_buffer(buffer);
+        let _ = if std::mem::replace(&mut self.started, true) {
+            self.chain.source.push_buffer(buffer)
+        } else {
+            self.push_first(&buffer, dts.map_or(pts, |dts| dts.min(pts)))
+        };
+    }
+
+    /// The first buffer goes with a segment that starts at its time, and in which running time is buffer time.
+    fn push_first(
+        &self,
+        buffer: &gst::Buffer,
+        start: gst::ClockTime,
+    ) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let mut segment = gst::FormattedSegment::<gst::ClockTime>::new();
+        segment.set_start(start);
+        segment.set_base(start);
+        segment.set_time(start);
+        let sample = gst::Sample::builder().buffer(buffer).segment(&segment);
+        let caps = self.chain.source.caps();
+        self.chain.source.push_sample(&sample.caps_if_some(caps.as_ref()).build())
     }
 
     /// Nothing more comes.

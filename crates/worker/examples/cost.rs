@@ -1,0 +1,203 @@
+//! What a worker costs, beside the same graph in bare GStreamer, in one run:
+//!
+//! `cargo run --release -p sluicegate-worker --example cost -- CLIP.flv [SECONDS]`
+//!
+//! The clip (H.264 and AAC) is sent in real time to a restricted worker process with all layers running, with HIGH
+//! paused, and with all paused; then `gst-launch-1.0` decodes and encodes it as the Go worker does. Prints CPU seconds
+//! per second and PSS of each, and the steal time of the machine. Run the release build of `sluicegate-worker` first.
+
+use std::{
+    error::Error,
+    fs,
+    path::{Path, PathBuf},
+    process::Command as Process,
+    time::Duration,
+};
+
+use gstreamer::{self as gst, prelude::*};
+use media::{Codec, Format, Kind, MediaTime, Packet, Quality, TrackId, Unit};
+use pipeline::{Audio, Command, Event, Handle, Incoming, Launch, Plan, Start, ladder};
+use tokio::time::{Instant, sleep, sleep_until};
+
+type Outcome<T> = Result<T, Box<dyn Error>>;
+
+/// Time for start-up and rate control to settle before anything is counted.
+const WARM_UP: Duration = Duration::from_secs(2);
+
+#[tokio::main]
+async fn main() -> Outcome<()> {
+    gst::init()?;
+    let mut arguments = std::env::args().skip(1);
+    let clip = arguments.next().ok_or("usage: cost CLIP.flv [SECONDS]")?;
+    let seconds = Duration::from_secs(arguments.next().map_or(Ok(8), |text| text.parse())?);
+    let units = read_clip(&clip)?;
+    let worker = std::env::current_exe()?.with_file_name("../sluicegate-worker");
+    let folder = tempfile::tempdir()?;
+    let launch = Launch::new(worker, folder.path().join("registry"));
+    launch.build_registry().await?;
+    println!("{:<28} {:>9} {:>8} {:>8} {:>7}", "", "CPU s/s", "PSS MiB", "frames/s", "steal");
+    let cases: [(&str, &[Quality]); 3] = [
+        ("worker, three layers", &[]),
+        ("worker, HIGH paused", &[Quality::High]),
+        ("worker, all paused", &Quality::ALL),
+    ];
+    for (name, paused) in cases {
+        worker_case(name, &launch, &units, paused, seconds).await?;
+    }
+    bare(&clip, seconds).await
+}
+
+async fn worker_case(
+    name: &str,
+    launch: &Launch,
+    units: &[Unit],
+    paused: &[Quality],
+    seconds: Duration,
+) -> Outcome<()> {
+    let video = ladder::preset(ladder::DEFAULT_PRESET).ok_or("no default preset")?;
+    let start = Start { plan: Plan { video, audio: Audio::STEREO_96K }, output_from: None };
+    let (mut sender, mut receiver) = Handle::spawn(launch, start)?;
+    let pid = receiver.pid().ok_or("the worker is gone")?;
+    for quality in paused {
+        sender.send(Command::Pause(*quality)).await?;
+    }
+    let begin = Instant::now();
+    let feed = async {
+        for unit in units {
+            if let Unit::Packet(packet) = unit {
+                sleep_until(begin + packet.dts.to_duration()).await;
+            }
+            sender.send(Command::Unit(unit.clone())).await?;
+        }
+        Ok::<(), std::io::Error>(())
+    };
+    let mut frames = 0_u32;
+    let hear = async {
+        loop {
+            match receiver.recv().await {
+                Incoming::Event(Event::Encoded(frame)) if frame.output != media::Output::Audio => frames += 1,
+                Incoming::Event(Event::Warning(text) | Event::Failed(text)) => println!("  {text}"),
+                Incoming::Event(_) => {}
+                Incoming::Exit(exit) => return exit,
+            }
+        }
+    };
+    let measured = tokio::select! {
+        exit = hear => return Err(format!("the worker ended: {exit}").into()),
+        measured = async { tokio::join!(feed, measure(pid, seconds)).1 } => measured?,
+    };
+    let rate = f64::from(frames) / begin.elapsed().as_secs_f64();
+    measured.print(name, rate);
+    Ok(())
+}
+
+/// The Go worker's graph: every layer scaled from the source, all layers always encoded.
+async fn bare(clip: &str, seconds: Duration) -> Outcome<()> {
+    let mut graph = format!(
+        "filesrc location={clip} ! flvdemux name=d d.audio ! queue ! decodebin ! audioconvert ! audioresample ! \
+         opusenc bitrate=96000 dtx=true ! fakesink sync=true d.video ! queue ! h264parse ! avdec_h264 ! tee name=t"
+    );
+    for (width, height, kbps, threads) in [(1280, 720, 1900, 3), (640, 360, 672, 1), (320, 180, 238, 1)] {
+        graph += &format!(
+            " t. ! queue ! videoconvert ! videoscale ! video/x-raw,format=I420,width={width},height={height} ! \
+             x264enc speed-preset=veryfast tune=zerolatency bitrate={kbps} vbv-buf-capacity=1000 \
+             threads={threads} ! video/x-h264,profile=baseline ! fakesink sync=true"
+        );
+    }
+    let mut child = Process::new("gst-launch-1.0").arg("-q").args(graph.split_whitespace()).spawn()?;
+    let measured = measure(child.id(), seconds).await;
+    child.kill()?;
+    child.wait()?;
+    measured?.print("bare gst-launch graph", f64::NAN);
+    Ok(())
+}
+
+struct Measured {
+    cpu: f64,
+    pss_mib: f64,
+    steal: f64,
+}
+
+impl Measured {
+    fn print(&self, name: &str, frames: f64) {
+        let Measured { cpu, pss_mib, steal } = self;
+        println!("{name:<28} {cpu:>9.3} {pss_mib:>8.1} {frames:>8.1} {:>6.1}%", steal * 100.0);
+    }
+}
+
+async fn measure(pid: u32, seconds: Duration) -> Outcome<Measured> {
+    sleep(WARM_UP).await;
+    let (cpu, steal, begin) = (cpu_seconds(pid)?, steal_seconds()?, Instant::now());
+    sleep(seconds).await;
+    let took = begin.elapsed().as_secs_f64();
+    let cpu = (cpu_seconds(pid)? - cpu) / took;
+    Ok(Measured { cpu, pss_mib: pss_mib(pid)?, steal: (steal_seconds()? - steal) / took })
+}
+
+/// Clock ticks a second of `/proc`, on every Linux that GStreamer runs on.
+const TICKS: f64 = 100.0;
+
+fn cpu_seconds(pid: u32) -> Outcome<f64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let fields = stat.rsplit(')').next().ok_or("no stat")?;
+    let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<f64>);
+    Ok(ticks.sum::<Result<f64, _>>()? / TICKS)
+}
+
+fn steal_seconds() -> Outcome<f64> {
+    let stat = fs::read_to_string("/proc/stat")?;
+    Ok(stat.split_whitespace().nth(8).ok_or("no steal time")?.parse::<f64>()? / TICKS)
+}
+
+fn pss_mib(pid: u32) -> Outcome<f64> {
+    let rollup = fs::read_to_string(PathBuf::from(format!("/proc/{pid}/smaps_rollup")))?;
+    let line = rollup.lines().find(|line| line.starts_with("Pss:")).ok_or("no Pss")?;
+    Ok(line.split_whitespace().nth(1).ok_or("no Pss")?.parse::<f64>()? / 1024.0)
+}
+
+/// The clip's packets, as a publisher would send them.
+fn read_clip(clip: &str) -> Outcome<Vec<Unit>> {
+    let mut units = Vec::new();
+    for (kind, pad, caps) in [
+        (Kind::Video, "video", "h264parse ! video/x-h264,stream-format=avc,alignment=au"),
+        (Kind::Audio, "audio", "aacparse ! audio/mpeg,stream-format=raw"),
+    ] {
+        let location = Path::new(clip).display();
+        let text = format!(
+            "filesrc location={location} ! flvdemux name=d d.{pad} ! {caps} ! appsink name=out sync=false"
+        );
+        let graph = gst::parse::launch(&text)?.downcast::<gst::Pipeline>().map_err(|_| "no pipeline")?;
+        let sink = graph.by_name("out").and_then(|sink| sink.downcast::<gstreamer_app::AppSink>().ok());
+        let sink = sink.ok_or("no sink")?;
+        graph.set_state(gst::State::Playing)?;
+        let track = TrackId(u8::from(kind == Kind::Audio));
+        while let Ok(sample) = sink.pull_sample() {
+            let buffer = sample.buffer().ok_or("no buffer")?;
+            if !units.iter().any(|unit| matches!(unit, Unit::Format(id, _) if *id == track)) {
+                let data =
+                    sample.caps().and_then(|caps| caps.structure(0)?.get::<gst::Buffer>("codec_data").ok());
+                let config = bytes::Bytes::copy_from_slice(&data.ok_or("no codec_data")?.map_readable()?);
+                let codec = if kind == Kind::Video { Codec::H264 } else { Codec::Aac };
+                units.push(Unit::Format(track, Format { codec, config }));
+            }
+            let time = |time: Option<gst::ClockTime>| {
+                MediaTime::from_nanos(time.map_or(0, |time| i64::try_from(time.nseconds()).unwrap_or(0)))
+            };
+            let pts = time(buffer.pts());
+            units.push(Unit::Packet(Packet {
+                track,
+                kind,
+                pts,
+                dts: buffer.dts().map_or(pts, |dts| time(Some(dts))),
+                keyframe: !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT),
+                data: bytes::Bytes::copy_from_slice(&buffer.map_readable()?),
+            }));
+        }
+        graph.set_state(gst::State::Null)?;
+    }
+    units.sort_by_key(|unit| match unit {
+        Unit::Format(..) => MediaTime::from_nanos(i64::MIN + 1),
+        Unit::Packet(packet) => packet.dts,
+    });
+    Ok(units)
+}
