@@ -312,3 +312,20 @@ async fn events_end(events: &mut room::Events) -> Event {
     within("the events end", all).await;
     last.expect("there is a last event")
 }
+
+#[tokio::test]
+async fn a_tls_server_that_hangs_up_is_an_error_and_no_panic() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let ws_url = format!("wss://{}", listener.local_addr().unwrap());
+    let hang_up = async {
+        loop {
+            drop(listener.accept().await);
+        }
+    };
+    let options = room::Options { ws_url, ..Server::start().await.options() };
+    let error = tokio::select! {
+        joined = room::join(options) => joined.unwrap_err(),
+        () = hang_up => unreachable!("listens for ever"),
+    };
+    assert!(matches!(error, room::Error::Unreachable { .. }), "{error:?}");
+}

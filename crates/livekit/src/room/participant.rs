@@ -69,6 +69,9 @@ struct Inner {
 /// Joins a room; returns when the server has let the participant in. Tries for 10 s when the server is not there. Dropping
 /// the future gives up.
 pub async fn join(options: Options) -> Result<(Participant, Events), Error> {
+    // The signalling client brings a second provider, and rustls panics when it has to choose. The process's choice, if it
+    // made one, stands.
+    rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
     let give_up = Instant::now() + JOIN_BUDGET;
     let mut backoff = Backoff::default();
     let link = loop {
