@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
+from livekit.api import TwirpError
 from livekit.protocol import ingress as pi
 
+from harness import wait
 from harness.stack import Sluicegate, Stack
 
 # From the encoder's connection to PUBLISHING: join, worker start and the first keyframe, on a busy machine.
@@ -44,3 +46,15 @@ class Broadcast:
 def make(stack: Stack, room: str, server: Sluicegate | None = None, **fields) -> Broadcast:
     """Creates the ingress; `fields` as of `Api.create`."""
     return Broadcast(stack, server or stack.sluicegate, room, stack.api.create(room, **fields))
+
+
+def make_when_possible(stack: Stack, room: str, within: float) -> Broadcast:
+    """Creates the ingress as soon as the API takes it: livekit-server needs Redis for that."""
+
+    def attempt() -> Broadcast | None:
+        try:
+            return make(stack, room)
+        except TwirpError:
+            return None
+
+    return wait.until(attempt, within, "the API creates an ingress")

@@ -8,6 +8,7 @@ their bitrates are those that they were asked for.
 
 import hashlib
 import inspect
+import itertools
 import os
 import subprocess
 import sys
@@ -69,7 +70,7 @@ def flashes(luma: np.ndarray) -> bool:
 def steps(counters: list[int | None]) -> list[int]:
     """By how much the frame number grew from each readable picture to the next, over the end of a lap too."""
     known = [n for n in counters if n is not None]
-    return [(b - a) % LAP for a, b in zip(known, known[1:], strict=False)]
+    return [(b - a) % LAP for a, b in itertools.pairwise(known)]
 
 
 def _bar_code() -> str:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import subprocess
 from pathlib import Path
 
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -23,16 +24,26 @@ def running(pid: int) -> bool:
 
 def children(parent: int, name: str | None = None) -> list[int]:
     """The living children of a process, those of one program when `name` is given."""
+    found = [pid for pid in _all_children(parent) if running(pid)]
+    return sorted(pid for pid in found if name is None or program(pid) == name)
+
+
+def zombies(parent: int) -> list[int]:
+    """Children that ended and that nobody waited for."""
+    return [pid for pid in _all_children(parent) if not running(pid)]
+
+
+def _all_children(parent: int) -> list[int]:
     found = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
         try:
-            if int(stat(int(entry.name))[PPID]) == parent and running(int(entry.name)):
+            if int(stat(int(entry.name))[PPID]) == parent:
                 found.append(int(entry.name))
         except OSError:
             continue
-    return sorted(pid for pid in found if name is None or program(pid) == name)
+    return found
 
 
 def program(pid: int) -> str:
@@ -83,3 +94,36 @@ def metric_sum(page: str, name: str, labels: dict[str, str]) -> float:
         if found and all(f'{key}="{value}"' in (found[1] or "") for key, value in labels.items()):
             total += float(found[2])
     return total
+
+
+def environment(pid: int) -> dict[str, str]:
+    entries = Path(f"/proc/{pid}/environ").read_text().split("\0")
+    return dict(entry.split("=", 1) for entry in entries if entry)
+
+
+def status(pid: int) -> dict[str, str]:
+    """The lines of /proc/<pid>/status by their name."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+def sockets(pid: int) -> dict[int, str]:
+    """The inode of each socket by its descriptor."""
+    found = descriptors(pid).items()
+    return {fd: target[len("socket:[") : -1] for fd, target in found if target.startswith("socket:[")}
+
+
+def internet_sockets(pid: int) -> list[str]:
+    """The inodes of its sockets that are not UNIX ones."""
+    tables = [Path(f"/proc/{pid}/net/{name}") for name in ("tcp", "tcp6", "udp", "udp6", "raw", "packet", "netlink")]
+    known = {word for table in tables if table.exists() for word in table.read_text().split()}
+    return [inode for inode in sockets(pid).values() if inode in known]
+
+
+def shared_sockets(pid: int) -> list[int]:
+    """Descriptors of UNIX sockets whose other end another process holds."""
+    table = subprocess.run(["ss", "-Hxa"], check=True, capture_output=True, text=True).stdout
+    # "u_str ESTAB 0 0 * INODE * PEER"
+    peers = {words[5]: words[7] for words in map(str.split, table.splitlines()) if len(words) > 7}
+    own = sockets(pid)
+    return [fd for fd, inode in own.items() if inode in peers and peers[inode] not in own.values()]

@@ -1,5 +1,6 @@
 """A subscriber of a room: the Python SDK in a process of its own."""
 
+import itertools
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,7 +76,7 @@ class Subscriber(Talker):
         # one more flash, so that the last beep has its partner even if the sound is early
         self.wait("frame", 3, lambda e: e["flash"], self.mark())
         frames = self.frames(mark)
-        pairs = zip(frames, frames[1:], strict=False)
+        pairs = itertools.pairwise(frames)
         onsets = [now["at"] for before, now in pairs if now["flash"] and not before["flash"]]
         beeps_at = [event["at"] for event in self.select("beep", mark)]
         offsets = [min((beep - onset for onset in onsets), key=abs) for beep in beeps_at if onsets]
@@ -87,7 +88,7 @@ class Subscriber(Talker):
     def longest_gap(self, since: int = 0) -> float:
         """Seconds between the two neighbouring frames that were furthest apart, up to now."""
         times = [event["at"] for event in self.frames(since)] + [time.time()]
-        return max(b - a for a, b in zip(times, times[1:], strict=False))
+        return max(b - a for a, b in itertools.pairwise(times))
 
     def track(self, kind: str, since: int = 0) -> Event:
         return self.wait("subscribed", 20, lambda e: e["kind"] == kind, since)
