@@ -68,6 +68,9 @@ struct Inner {
 
 /// Joins a room; returns when the server has let the participant in. Tries for 10 s when the server is not there. Dropping
 /// the future gives up.
+///
+/// Publish within a minute: livekit-server removes a participant that has no media connection by then, and this one would
+/// have to join anew. Runs in the caller's tracing span.
 pub async fn join(options: Options) -> Result<(Participant, Events), Error> {
     // The signalling client brings a second provider, and rustls panics when it has to choose. The process's choice, if it
     // made one, stands.

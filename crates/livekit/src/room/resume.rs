@@ -63,3 +63,31 @@ fn verdict(error: &SignalError) -> Option<Outcome> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use livekit_protocol::{DisconnectReason, leave_request::Action};
+
+    #[test]
+    fn a_server_that_is_away_is_tried_again() {
+        assert_eq!(verdict(&SignalError::Connection("refused".into())), None);
+        assert_eq!(verdict(&SignalError::Timeout("no answer".into())), None);
+        assert_eq!(verdict(&SignalError::Closed), None);
+    }
+
+    #[test]
+    fn a_server_that_has_forgotten_us_is_joined_anew() {
+        let leave =
+            SignalError::LeaveRequest { reason: DisconnectReason::StateMismatch, action: Action::Reconnect };
+        assert_eq!(verdict(&leave), Some(Outcome::Rejoin("server said STATE_MISMATCH".into())));
+        assert!(matches!(verdict(&SignalError::InvalidState("x".into())), Some(Outcome::Rejoin(_))));
+    }
+
+    #[test]
+    fn a_server_that_does_not_want_us_is_left_alone() {
+        let leave =
+            SignalError::LeaveRequest { reason: DisconnectReason::RoomDeleted, action: Action::Reconnect };
+        assert_eq!(verdict(&leave), Some(Outcome::End(Reason::RoomDeleted)));
+    }
+}

@@ -283,10 +283,13 @@ impl Task {
             if over(clocks.tcp) {
                 clocks.tcp = None;
                 link.try_tcp();
-            } else if over(clocks.restart) && link.resuming.is_none() {
+            } else if over(clocks.restart) {
                 clocks.restart = None;
-                self.events.push(Event::Reconnecting("no media path to the server".into()));
-                link.restart_ice(now)?;
+                // A resume ends with an ICE restart anyway.
+                if link.resuming.is_none() {
+                    self.events.push(Event::Reconnecting("no media path to the server".into()));
+                    link.restart_ice(now)?;
+                }
             }
             return Ok(None);
         };
