@@ -239,6 +239,29 @@ async fn a_server_that_was_killed_is_joined_again_within_5_s_of_its_return() {
 }
 
 #[tokio::test]
+async fn a_server_that_stands_still_for_a_while_is_not_lost() {
+    let server = Server::start().await;
+    let (room, mut events) = room::join(server.options()).await.unwrap();
+    room.publish_video(video()).unwrap();
+    let mut player = Player::new(Codec::H264);
+    player.play_until(&room, &mut events, "connected", |e| *e == Event::Connected).await;
+    server.signal("STOP");
+    let away = |e: &Event| matches!(e, Event::Reconnecting(_));
+    player.play_until(&room, &mut events, "the loss is noticed", away).await;
+    server.signal("CONT");
+    let back = Instant::now();
+    let mended = |e: &Event| matches!(e, Event::Resumed | Event::Connected);
+    player.play_until(&room, &mut events, "mended", mended).await;
+    assert!(back.elapsed() < Duration::from_secs(5), "took {:?}", back.elapsed());
+    let listed = server.participant("the track is listed", |p| published(p, 1));
+    player.play_while(&room, &mut events, listed).await;
+    let mut viewer = Viewer::join(&server).await;
+    player.play_while(&room, &mut events, within("a picture", viewer.next())).await;
+    viewer.leave().await;
+    room.leave().await;
+}
+
+#[tokio::test]
 async fn whoever_is_removed_or_replaced_stays_out_and_knows_why() {
     let server = Server::start().await;
     let identity = json!({ "room": ROOM, "identity": "obs" });

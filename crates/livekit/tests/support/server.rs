@@ -64,6 +64,13 @@ impl Server {
         self.child.wait().unwrap();
     }
 
+    /// Stops the server in its tracks (SIGSTOP), or lets it go on (SIGCONT).
+    pub fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        let status = Command::new("kill").args(["-s", name, &id]).status().unwrap();
+        assert!(status.success(), "kill -s {name}: {status}");
+    }
+
     pub async fn restart(&mut self) {
         self.child = spawn(&self.config);
         self.ready().await;
