@@ -12,6 +12,8 @@ from harness.stack import REPO, Stack
 from harness.subscriber import Subscriber
 
 _names = itertools.count(1)
+# The sessions of one test are over before the next test begins: they would take its CPU.
+IDLE_S = 20
 
 
 @pytest.fixture(scope="session")
@@ -38,6 +40,7 @@ def shared_stack(tmp_path_factory):
 def stack(shared_stack, request):
     """The shared servers, and a look that they still run when the test is over."""
     _remember_logs(request, shared_stack)
+    shared_stack.sluicegate.wait_idle(IDLE_S)
     yield shared_stack
     dead = [process.name for process in shared_stack.processes() if not process.alive()]
     assert not dead, f"ended during the test: {dead}"

@@ -42,8 +42,7 @@ def test_each_layer_has_its_size_and_bitrate(viewer):
 def test_the_room_knows_the_layers_by_their_real_sizes(stack, room, push):
     cast = broadcast.make(stack, room)
     push(cast.url).wait_started()
-    cast.wait_live()
-    video = next(t for t in cast.participant().tracks if t.width)
+    video = next(track for track in cast.wait_tracks().tracks if track.width)
     layers = {(layer.quality, layer.width, layer.height) for layer in video.layers}
     assert layers == {(i, w, h) for i, (w, h, _) in enumerate(LADDER.values())}
 

@@ -9,7 +9,7 @@ def test_audio_only(stack, room, join, push):
     state = cast.wait_live()
     viewer = join(stack, room)
     viewer.wait("beep", 20, count=3)
-    tracks = cast.participant().tracks
+    tracks = cast.wait_tracks(1).tracks
     assert [track.source for track in tracks] == [2], "a microphone and nothing else"
     assert state.audio.channels == 2
     assert state.video.width == 0
@@ -21,7 +21,7 @@ def test_video_only(stack, room, join, push):
     state = cast.wait_live()
     viewer = join(stack, room)
     viewer.wait_moving(20)
-    assert [track.source for track in cast.participant().tracks] == [1], "a camera and nothing else"
+    assert [track.source for track in cast.wait_tracks(1).tracks] == [1], "a camera and nothing else"
     assert state.video.width == 1280
     assert state.audio.channels == 0
 

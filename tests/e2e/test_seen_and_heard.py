@@ -61,8 +61,8 @@ def test_participant_is_what_the_ingress_says(stack, room, join, push):
     cast = broadcast.make(stack, room, participant_name="Stage left", participant_metadata='{"stage": 1}')
     pusher = push(cast.url)
     pusher.wait_started()
+    who = cast.wait_tracks()
     state = cast.wait_live()
-    who = cast.participant()
     assert who.name == "Stage left"
     assert who.metadata == '{"stage": 1}'
     assert who.Kind.Name(who.kind) == "INGRESS"

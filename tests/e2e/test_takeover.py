@@ -12,7 +12,7 @@ def test_second_encoder_on_a_live_key_takes_over(stack, room, join, push, media)
     first.wait_started()
     viewer = join(stack, room)
     viewer.wait_moving(20)
-    before = cast.participant()
+    before = cast.wait_tracks()
 
     second = push(cast.url)
     second.wait_started()
@@ -35,7 +35,7 @@ def test_takeover_with_another_picture_size_keeps_the_tracks(stack, room, join, 
     push(cast.url).wait_started()
     viewer = join(stack, room)
     viewer.wait_frame(20, w=1280)
-    before = cast.participant()
+    before = cast.wait_tracks()
 
     push(cast.url, file=Clip(640, 360, kbps=1200).file(media)).wait_started()
     viewer.wait("frame", 20, lambda e: e["w"] == 640, viewer.mark())

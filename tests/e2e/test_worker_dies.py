@@ -24,7 +24,7 @@ def test_killed_worker_is_replaced_and_the_participant_stays(stack, room, join, 
     watcher = join(stack, other.room)
     watcher.wait_frame(20, w=1280)
 
-    before = first.participant()
+    before = first.wait_tracks()
     mark, others = viewer.mark(), watcher.mark()
     os.kill(worker, signal.SIGKILL)
     wait.until(lambda: not proc.running(worker), 5, "the end of the worker")

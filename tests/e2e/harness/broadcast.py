@@ -42,6 +42,15 @@ class Broadcast:
     def participant(self):
         return self.stack.api.participant(self.room, self.identity)
 
+    def wait_tracks(self, count: int = 2):
+        """The participant once it has published that many tracks: PUBLISHING is posted with the first of them."""
+
+        def look():
+            who = self.participant()
+            return who if who and len(who.tracks) == count else None
+
+        return wait.until(look, LIVE_S, lambda: f"{count} tracks of {self.participant()}")
+
 
 def make(stack: Stack, room: str, server: Sluicegate | None = None, **fields) -> Broadcast:
     """Creates the ingress; `fields` as of `Api.create`."""

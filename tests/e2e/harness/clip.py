@@ -7,11 +7,9 @@ their bitrates are those that they were asked for.
 """
 
 import hashlib
-import inspect
 import itertools
 import os
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,7 +34,7 @@ class Clip:
 
     def file(self, cache: Path) -> Path:
         """The FLV file, made once and kept in `cache`."""
-        recipe = hashlib.sha256((inspect.getsource(sys.modules[__name__]) + repr(self)).encode()).hexdigest()[:12]
+        recipe = hashlib.sha256(repr(_ffmpeg(self, Path())).encode()).hexdigest()[:12]
         path = cache / f"clip-{self.width}x{self.height}-{recipe}.flv"
         if not path.exists():
             cache.mkdir(parents=True, exist_ok=True)
@@ -44,6 +42,24 @@ class Clip:
             subprocess.run(_ffmpeg(self, part), check=True, stdin=subprocess.DEVNULL)
             part.rename(path)
         return path
+
+
+def bits_per_second(path: Path, kind: str) -> float:
+    """What is really in a clip file of this kind of stream, "v" or "a"."""
+    argv = [
+        "ffprobe",
+        "-v",
+        "error",
+        "-select_streams",
+        kind,
+        "-show_entries",
+        "packet=size,duration_time",
+        "-of",
+        "csv=p=0",
+    ]
+    rows = subprocess.run([*argv, str(path)], check=True, capture_output=True, text=True).stdout.split()
+    fields = [row.split(",") for row in rows]
+    return 8 * sum(int(size) for _, size in fields) / sum(float(seconds) for seconds, _ in fields)
 
 
 def read_counter(luma: np.ndarray) -> int | None:

@@ -13,6 +13,17 @@ def udp() -> int:
     return _free(socket.SOCK_DGRAM)
 
 
+def preferred(port: int) -> int:
+    """This TCP port if it is free, else one that the OS picks."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("", port))
+        except OSError:
+            return tcp()
+    return port
+
+
 def accepts(port: int) -> bool:
     """Whether something listens on this TCP port of the loopback interface."""
     with socket.socket() as probe:

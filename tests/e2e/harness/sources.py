@@ -3,6 +3,7 @@
 import itertools
 import os
 import signal
+import subprocess
 from pathlib import Path
 
 from harness.lines import Talker
@@ -66,6 +67,33 @@ def gstreamer(
     pipeline = picture * video + sound * audio + f"flvmux name=mux streamable=true ! {sink} location={url}"
     env = os.environ | {"GST_DEBUG": "2"}
     return Process(f"gstreamer-{next(_numbers)}", ["gst-launch-1.0", "-e", *pipeline.split()], logs, env=env)
+
+
+def test_picture(url: str, logs: Path) -> Process:
+    """The demo's source: moving colour bars with the time, and a beep each second."""
+    picture = (
+        "videotestsrc is-live=true pattern=smpte horizontal-speed=3 "
+        "! video/x-raw,format=I420,width=1280,height=720,framerate=30/1 "
+        "! timeoverlay halignment=center valignment=center font-desc=Sans,40 "
+        "! x264enc tune=zerolatency speed-preset=veryfast bitrate=3000 key-int-max=60 "
+        "! video/x-h264,profile=high ! h264parse ! queue ! mux. "
+    )
+    sound = (
+        "audiotestsrc is-live=true wave=ticks freq=440 sine-periods-per-tick=100 volume=0.3 "
+        "! audio/x-raw,rate=48000,channels=2 ! audioconvert ! avenc_aac bitrate=128000 ! aacparse ! queue ! mux. "
+    )
+    pipeline = f"{picture}{sound}flvmux name=mux streamable=true ! rtmp2sink location={url}"
+    return Process("source", ["gst-launch-1.0", "-e", *pipeline.split()], logs)
+
+
+def file(url: str, path: str, logs: Path) -> Process:
+    """Pushes a media file in a loop, in real time; what RTMP cannot carry as it is, is encoded."""
+    argv = ["ffprobe", "-v", "error", "-show_entries", "stream=codec_name", "-of", "csv=p=0", path]
+    codecs = set(subprocess.run(argv, check=True, capture_output=True, text=True).stdout.split())
+    encode = ["-c:v", "libx264", "-preset", "veryfast", "-tune", "zerolatency", "-g", "60", "-c:a", "aac"]
+    how = ["-c", "copy"] if codecs <= {"h264", "aac"} else encode
+    read = ["ffmpeg", "-hide_banner", "-nostdin", "-re", "-stream_loop", "-1", "-i", path]
+    return Process("source", [*read, "-map", "0:v?", "-map", "0:a?", *how, "-f", "flv", url], logs)
 
 
 def end_of_stream(source: Process) -> None:

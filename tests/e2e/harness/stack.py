@@ -15,6 +15,8 @@ from harness.webhooks import Webhooks
 API_KEY = "e2ekey"
 API_SECRET = "an-end-to-end-secret-of-over-32-characters"
 START_S = 20
+# The metric with the number of sessions.
+ACTIVE = "livekit_ingress_requests"
 
 REPO = Path(__file__).resolve().parents[3]
 
@@ -62,9 +64,9 @@ class Redis(Server):
 class Livekit(Server):
     """An unmodified livekit-server."""
 
-    def __init__(self, home: Path, redis: Redis, rtmp_port: int, webhook_url: str | None, node_ip: str = "127.0.0.1"):
+    def __init__(self, home: Path, redis: Redis, rtmp_port: int, webhook_url: str | None, port: int = 0):
         self.logs = home
-        self.port = ports.tcp()
+        self.port = port or ports.tcp()
         self.metrics_port = ports.tcp()
         self.url = f"ws://127.0.0.1:{self.port}"
         self.http = f"http://127.0.0.1:{self.port}"
@@ -72,7 +74,7 @@ class Livekit(Server):
             "port": self.port,
             "bind_addresses": ["127.0.0.1"],
             "prometheus_port": self.metrics_port,
-            "rtc": {"udp_port": ports.udp(), "tcp_port": ports.tcp(), "node_ip": node_ip, "use_external_ip": False},
+            "rtc": {"udp_port": ports.udp(), "tcp_port": ports.tcp(), "node_ip": "127.0.0.1", "use_external_ip": False},
             "redis": {"address": f"127.0.0.1:{redis.port}"},
             "keys": {API_KEY: API_SECRET},
             "ingress": {"rtmp_base_url": f"rtmp://127.0.0.1:{rtmp_port}/x", "whip_base_url": "http://127.0.0.1:1/w"},
@@ -114,6 +116,8 @@ class Sluicegate(Server):
             "health_port": self.health_port,
             "prometheus_port": self.metrics_port,
             "rtc_config": {"udp_port": ports.udp(), "node_ip": "127.0.0.1", "enable_loopback_candidate": True},
+            # The tests load the machine themselves; what a full server does has a test of its own.
+            "cpu_cost": {"rtmp_cpu_cost": 0.001, "min_idle_ratio": 0.001},
             "logging": {"level": "debug", "json": False},
         } | config
 
@@ -138,6 +142,11 @@ class Sluicegate(Server):
 
     def metric(self, name: str, **labels: str) -> float:
         return proc.metric_sum(self.metrics(), name, labels)
+
+    def wait_idle(self, within: float) -> None:
+        """Waits until no session is left."""
+        text = lambda: f"the end of {self.metric(ACTIVE):g} sessions of {self.name}"  # noqa: E731
+        wait.until(lambda: self.metric(ACTIVE) == 0, within, text)
 
     def workers(self) -> list[int]:
         """The pids of its worker processes, a warm spare included."""
