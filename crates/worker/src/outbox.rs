@@ -1,7 +1,7 @@
 use std::{
     io::{self, IoSlice, Write as _},
     os::unix::net::UnixStream,
-    sync::mpsc::{self, SyncSender},
+    sync::mpsc::{self, SyncSender, TrySendError},
     thread::{self, JoinHandle},
 };
 
@@ -39,6 +39,11 @@ impl Outbox {
     /// Sends; waits while the socket is full. An event for a server that is gone is dropped.
     pub(crate) fn send(&self, event: Event) {
         let _ = self.0.send(event);
+    }
+
+    /// Sends unless the way is full: for what the session can do without. True when nothing is left to send.
+    pub(crate) fn offer(&self, event: Event) -> bool {
+        !matches!(self.0.try_send(event), Err(TrySendError::Full(_)))
     }
 }
 

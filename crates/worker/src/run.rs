@@ -115,6 +115,8 @@ struct Session {
     audio_track: Option<Track>,
     draining: Option<Drain>,
     reported: Instant,
+    /// A report that found the way full.
+    unsent: Option<String>,
 }
 
 impl Session {
@@ -145,6 +147,7 @@ impl Session {
             audio_track: None,
             draining: None,
             reported: Instant::now(),
+            unsent: None,
         }
     }
 
@@ -248,17 +251,25 @@ impl Session {
             .map_err(Error::Pipeline)
     }
 
+    /// Says what has been dropped since the last time. A server that does not read gets it when it does.
     fn report(&mut self) {
-        if self.reported.elapsed() >= REPORT {
-            self.reported = Instant::now();
-            if let Some(line) = self.video.take_dropped() {
-                self.warn(&line);
-            }
+        if self.reported.elapsed() < REPORT {
+            return;
+        }
+        self.reported = Instant::now();
+        if self.unsent.is_none() {
+            self.unsent = self.video.take_dropped();
+        }
+        if let Some(line) = &self.unsent
+            && self.ways.outbox.offer(Event::Warning(line.clone()))
+        {
+            self.unsent = None;
         }
     }
 
+    /// This thread must not wait for a server that does not read: a warning may be lost.
     fn warn(&self, line: &str) {
-        self.ways.outbox.send(Event::Warning(line.to_owned()));
+        self.ways.outbox.offer(Event::Warning(line.to_owned()));
     }
 }
 

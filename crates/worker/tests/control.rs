@@ -111,6 +111,28 @@ async fn an_end_without_any_media_is_an_end() {
 }
 
 #[tokio::test]
+async fn a_server_that_does_not_read_costs_frames_before_they_are_encoded() {
+    let clip = Clip { frames: 300, ..SMALL };
+    let (mut rig, packets) = small_rig(clip).await;
+    // The socket fills, then encoders wait, then their queues fill: decoding and commands go on all the same.
+    for packet in packets {
+        rig.send(Command::Unit(Unit::Packet(packet))).await;
+    }
+    rig.until(|rig| rig.warnings.iter().any(|warning| warning.contains("dropped"))).await;
+    rig.finish().await;
+    for quality in [Quality::Low, Quality::Medium] {
+        let frames = look::layer(&rig.encoded, quality);
+        assert!(frames.len() < clip.frames, "{} frames", frames.len());
+        assert!(frames.windows(2).all(|pair| pair[0].pts < pair[1].pts));
+        // Nothing was dropped after it was encoded: every picture is whole.
+        let seen = look::decode(&frames, look::H264);
+        let expected: Vec<_> = frames.iter().map(|frame| clip.pts(0).since(frame.pts)).collect();
+        let shown: Vec<_> = seen.iter().map(|seen| clip.pts(0).since(clip.pts(seen.counter))).collect();
+        assert_eq!(shown, expected);
+    }
+}
+
+#[tokio::test]
 async fn corrupt_pictures_are_skipped_and_the_layers_go_on() {
     let (format, mut packets) = SMALL.encode();
     for (n, packet) in packets.iter_mut().enumerate() {

@@ -1,4 +1,5 @@
 //! The worker as the server runs it: a process of its own, restricted, alone.
+#![allow(clippy::unwrap_used, reason = "test code outside of test functions")]
 
 use std::{path::PathBuf, process::Stdio, sync::OnceLock, time::Duration};
 

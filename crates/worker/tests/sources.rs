@@ -58,6 +58,25 @@ async fn high_444_becomes_420_that_browsers_decode() {
 }
 
 #[tokio::test]
+async fn interlaced_pictures_become_progressive_at_one_frame_for_two_fields() {
+    let interlaced = "I420,interlace-mode=interleaved,field-order=top-field-first";
+    let clip = Clip { format: interlaced, fps: 25, frames: 70, b_frames: 0, ..SMALL };
+    let (format, packets) = clip.encode();
+    let mut rig = Rig::in_process(start(plan(DEFAULT)));
+    rig.format(VIDEO, format).await;
+    rig.feed(&packets, BOTH).await;
+    rig.finish().await;
+    let Some(Source::Video { width: 640, height: 360, fps_milli, .. }) = rig.sources.last() else {
+        panic!("{:?}", rig.sources)
+    };
+    assert!((24_900..25_100).contains(fps_milli), "{fps_milli}");
+    let frames = look::layer(&rig.encoded, Quality::Medium);
+    let seen = look::decode(&frames, look::H264);
+    assert!(seen.windows(2).all(|pair| pair[0].counter < pair[1].counter), "{seen:?}");
+    assert!(seen.len() >= clip.frames - 2, "{} frames", seen.len());
+}
+
+#[tokio::test]
 async fn a_source_of_60_fps_is_thinned_to_30_and_one_of_15_keeps_its_own() {
     for (fps, expected, step) in [(60, 30_000, 2), (15, 15_000, 1)] {
         let clip = Clip { fps, frames: 60, b_frames: 0, ..SMALL };
@@ -123,6 +142,20 @@ async fn sound_alone_is_continuous_opus_at_20_ms() {
     }
     assert!((0..=45).contains(&sound[0].pts.millis()), "{}", sound[0].pts);
     assert_eq!(rig.layers.len(), 0);
+}
+
+#[tokio::test]
+async fn mp3_of_another_rate_becomes_opus() {
+    let (format, packets) = generate::mp3(100);
+    let mut rig = Rig::in_process(start(plan(DEFAULT)));
+    rig.format(AUDIO, format).await;
+    for packet in packets {
+        rig.send(pipeline::Command::Unit(media::Unit::Packet(packet))).await;
+    }
+    rig.finish().await;
+    assert_eq!(rig.sources, [Source::Audio { codec: Codec::Mp3, channels: 1, sample_rate: 44_100 }]);
+    let sound = look::sound(&rig.encoded);
+    assert!((125..=134).contains(&sound.len()), "{} packets of 20 ms for 2.6 s", sound.len());
 }
 
 #[tokio::test]

@@ -96,8 +96,8 @@ impl Clip {
                     cells[x * cells.len() / w]
                 } else {
                     let (a, b) = (x + 3 * n, y + 2 * n);
-                    let grain = (a * 7919 ^ b * 104_729 ^ n * 31) >> 3 & 31;
-                    (96 + (a / 4 ^ b / 4) % 48 + grain) as u8
+                    let grain = (((a * 7919) ^ (b * 104_729) ^ (n * 31)) >> 3) & 31;
+                    (96 + ((a / 4) ^ (b / 4)) % 48 + grain) as u8
                 };
             }
         }
@@ -110,7 +110,7 @@ const BITS: usize = 12;
 
 /// Luma of the cells that say `n`: white, black, then the bits of `n`, lowest first.
 fn cells(n: usize) -> Vec<u8> {
-    let bits = (0..BITS).map(|bit| if n >> bit & 1 == 1 { 235 } else { 16 });
+    let bits = (0..BITS).map(|bit| if (n >> bit) & 1 == 1 { 235 } else { 16 });
     [235, 16].into_iter().chain(bits).collect()
 }
 
@@ -143,6 +143,24 @@ pub fn aac(count: usize, start_ms: i64, silent: bool) -> (Format, Vec<Packet>) {
     }
     pipeline.set_state(gst::State::Null).unwrap();
     (Format { codec: Codec::Aac, config }, packets)
+}
+
+/// `count` frames of MP3, 44.1 kHz mono, a 440 Hz tone. A frame is 1152 samples.
+pub fn mp3(count: usize) -> (Format, Vec<Packet>) {
+    super::init();
+    let text = format!(
+        "audiotestsrc num-buffers={count} samplesperbuffer=1152 ! audio/x-raw,rate=44100,channels=1 ! \
+         lamemp3enc ! mpegaudioparse ! appsink name=out sync=false"
+    );
+    let (pipeline, sink) = launch_source(&text);
+    let mut packets = Vec::new();
+    while let Ok(sample) = sink.pull_sample() {
+        let pts = MediaTime::from_millis((packets.len() * 1152 * 1000 / 44_100) as i64);
+        let data = Bytes::copy_from_slice(&sample.buffer().unwrap().map_readable().unwrap());
+        packets.push(Packet { track: AUDIO, kind: Kind::Audio, pts, dts: pts, keyframe: true, data });
+    }
+    pipeline.set_state(gst::State::Null).unwrap();
+    (Format { codec: Codec::Mp3, config: Bytes::new() }, packets)
 }
 
 fn codec_data(sample: &gst::Sample) -> Bytes {

@@ -1,5 +1,10 @@
 //! Media made on the spot, a rig that drives a worker in lockstep, and decoders that look at what came out.
-#![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "test code, of which each test binary uses its own part"
+)]
 
 pub mod generate;
 pub mod look;
