@@ -22,7 +22,7 @@ from harness.process import Process  # noqa: E402
 START_S = 1800
 PLAYING_S = 30
 END_S = 20
-SIZE = {"width": 1360, "height": 760}
+SIZE = {"width": 1360, "height": 820}
 
 
 def descendants(pid: int) -> list[int]:

@@ -8,14 +8,17 @@ const at = (id) => document.getElementById(id);
 const room = new Room({ adaptiveStream: false });
 const video = at('video');
 let picture; // the video publication that is shown
+let loud = false; // browsers play sound only after a click
 
 function show(track, publication) {
-  track.attach(video);
-  if (track.kind === Track.Kind.Video) {
-    picture = publication;
-    at('waiting').hidden = true;
-    chooseLayer(document.querySelector('#layers [aria-checked=true]').dataset.quality);
+  if (track.kind === Track.Kind.Audio) {
+    track.attach(at('audio'));
+    return setSound(loud);
   }
+  track.attach(video);
+  picture = publication;
+  at('waiting').hidden = true;
+  chooseLayer(document.querySelector('#layers [aria-checked=true]').dataset.quality);
 }
 
 function hide(track) {
@@ -32,10 +35,10 @@ function chooseLayer(name) {
   picture?.setVideoQuality(name === 'auto' ? VideoQuality.HIGH : VideoQuality[name]);
 }
 
-function toggleSound() {
-  video.muted = !video.muted;
-  at('sound').textContent = video.muted ? 'Unmute' : 'Mute';
-  if (!video.muted) room.startAudio();
+function setSound(on) {
+  loud = on;
+  at('audio').muted = !on;
+  at('sound').textContent = on ? 'Mute' : 'Unmute';
 }
 
 async function showIngress() {
@@ -72,7 +75,7 @@ async function start() {
   at('key').value = session.key;
   for (const button of at('layers').children) button.onclick = () => chooseLayer(button.dataset.quality);
   for (const id of ['server', 'key']) at(id).onclick = (event) => event.target.select();
-  at('sound').onclick = toggleSound;
+  at('sound').onclick = () => room.startAudio().then(() => setSound(!loud));
   room.on(RoomEvent.TrackSubscribed, show).on(RoomEvent.TrackUnsubscribed, hide);
   everySecond(showIngress);
   await room.connect(session.url, session.token);

@@ -1,8 +1,6 @@
 """Layers that nobody watches cost nothing, and are back at once when somebody does."""
 
-import time
-
-from harness import broadcast, wait
+from harness import broadcast, meters, wait
 
 # livekit-server tells the publisher 5 s after the last viewer left, and 10 s after the start if nobody came.
 PAUSED_S = 25
@@ -12,33 +10,13 @@ SOUND_ONLY_BPS = 160_000
 LOW_ONLY_BPS = 700_000
 
 
-class Meter:
-    """The bits per second that livekit-server itself counts as incoming, over the last seconds."""
-
-    WINDOW_S = 3
-
-    def __init__(self, livekit):
-        self.livekit = livekit
-        self.samples: list[tuple[float, float]] = []
-
-    def bps(self) -> float:
-        """Infinite until a whole window was seen."""
-        now = time.monotonic()
-        self.samples.append((now, self.livekit.metric("livekit_packet_bytes", direction="incoming")))
-        old = [sample for sample in self.samples if now - sample[0] >= self.WINDOW_S]
-        if not old:
-            return float("inf")
-        (start, before), (end, after) = old[-1], self.samples[-1]
-        return 8 * (after - before) / (end - start)
-
-
 def test_unwatched_layers_are_paused_and_resumed(own_stack, room, join, push):
     stack = own_stack
     cast = broadcast.make(stack, room)
     push(cast.url).wait_started()
     viewer = join(stack, room)
     viewer.wait_frame(20, w=1280)
-    meter = Meter(stack.livekit)
+    meter = meters.Incoming(stack.livekit)
 
     viewer.set_quality("low")
     viewer.wait_frame(10, w=320)
@@ -52,7 +30,7 @@ def test_unwatched_layers_are_paused_and_resumed(own_stack, room, join, push):
     assert shown - asked <= RESUMED_S
 
     viewer.leave()
-    meter = Meter(stack.livekit)
+    meter = meters.Incoming(stack.livekit)
     wait.until(lambda: meter.bps() < SOUND_ONLY_BPS, PAUSED_S, "no video is sent to an empty room")
 
     again = join(stack, room)

@@ -65,6 +65,26 @@ class Window:
         )
 
 
+class Incoming:
+    """The bits per second that livekit-server itself counts as incoming, over the last seconds."""
+
+    WINDOW_S = 3
+
+    def __init__(self, livekit):
+        self.livekit = livekit
+        self.samples: list[tuple[float, float]] = []
+
+    def bps(self) -> float:
+        """Infinite until a whole window was seen."""
+        now = time.monotonic()
+        self.samples.append((now, self.livekit.metric("livekit_packet_bytes", direction="incoming")))
+        old = [sample for sample in self.samples if now - sample[0] >= self.WINDOW_S]
+        if not old:
+            return float("inf")
+        (start, before), (end, after) = old[-1], self.samples[-1]
+        return 8 * (after - before) / (end - start)
+
+
 @dataclass
 class Latency:
     """Milliseconds from the moment a frame was pushed to the moment it was decoded, and the frames per second."""

@@ -72,7 +72,7 @@ def gstreamer(
 def test_picture(url: str, logs: Path) -> Process:
     """The demo's source: moving colour bars with the time, and a beep each second."""
     picture = (
-        "videotestsrc is-live=true pattern=smpte horizontal-speed=3 "
+        "videotestsrc is-live=true pattern=smpte75 horizontal-speed=3 "
         "! video/x-raw,format=I420,width=1280,height=720,framerate=30/1 "
         "! timeoverlay halignment=center valignment=center font-desc=Sans,40 "
         "! x264enc tune=zerolatency speed-preset=veryfast bitrate=3000 key-int-max=60 "
