@@ -75,7 +75,7 @@ def test_live_worker_has_an_empty_environment(worker):
 def test_live_worker_has_no_socket_but_its_pair(worker):
     descriptors = proc.descriptors(worker)
     # GStreamer wakes its own threads over socket pairs: both ends of those are the worker's own.
-    assert proc.shared_sockets(worker) == [0], descriptors
+    assert proc.shared_sockets(worker) == {descriptors[0]}, descriptors
     assert proc.internet_sockets(worker) == []
     files = [target for target in descriptors.values() if target.startswith("/") and target != "/dev/null"]
     assert files == [], descriptors

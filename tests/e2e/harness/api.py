@@ -96,6 +96,10 @@ class Api:
     def remove_participant(self, room: str, identity: str) -> None:
         self._run(self.client.room.remove_participant(pr.RoomParticipantIdentity(room=room, identity=identity)))
 
+    def create_room(self, room: str, sync_streams: bool = False) -> None:
+        """`sync_streams`: subscribers play a participant's sound and picture in step, by the sender reports."""
+        self._run(self.client.room.create_room(pr.CreateRoomRequest(name=room, sync_streams=sync_streams)))
+
     def delete_room(self, room: str) -> None:
         self._run(self.client.room.delete_room(pr.DeleteRoomRequest(room=room)))
 

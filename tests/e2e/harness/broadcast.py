@@ -10,6 +10,8 @@ from harness.stack import Sluicegate, Stack
 
 # From the encoder's connection to PUBLISHING: join, worker start and the first keyframe, on a busy machine.
 LIVE_S = 20
+# Sessions that just ended have given back their CPU by then.
+ROOM_S = 20
 
 
 @dataclass
@@ -53,7 +55,9 @@ class Broadcast:
 
 
 def make(stack: Stack, room: str, server: Sluicegate | None = None, **fields) -> Broadcast:
-    """Creates the ingress; `fields` as of `Api.create`."""
+    """Creates the ingress, on the stack's server once that has room for it; `fields` as of `Api.create`."""
+    if server is None:
+        stack.sluicegate.wait_available(ROOM_S)
     return Broadcast(stack, server or stack.sluicegate, room, stack.api.create(room, **fields))
 
 

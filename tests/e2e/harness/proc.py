@@ -120,10 +120,10 @@ def internet_sockets(pid: int) -> list[str]:
     return [inode for inode in sockets(pid).values() if inode in known]
 
 
-def shared_sockets(pid: int) -> list[int]:
-    """Descriptors of UNIX sockets whose other end another process holds."""
+def shared_sockets(pid: int) -> set[str]:
+    """Its UNIX sockets whose other end another process holds, as `descriptors` shows them."""
     table = subprocess.run(["ss", "-Hxa"], check=True, capture_output=True, text=True).stdout
     # "u_str ESTAB 0 0 * INODE * PEER"
     peers = {words[5]: words[7] for words in map(str.split, table.splitlines()) if len(words) > 7}
-    own = sockets(pid)
-    return [fd for fd, inode in own.items() if inode in peers and peers[inode] not in own.values()]
+    own = set(sockets(pid).values())
+    return {f"socket:[{inode}]" for inode in own if inode in peers and peers[inode] not in own}

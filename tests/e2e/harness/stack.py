@@ -131,7 +131,10 @@ class Sluicegate(Server):
 
     def _ready(self) -> bool:
         assert self.process.alive(), self.process.tail()
-        return http_status(f"http://127.0.0.1:{self.health_port}/readyz") == 200 and ports.accepts(self.rtmp_port)
+        return self._answers("/healthz") and ports.accepts(self.rtmp_port)
+
+    def _answers(self, path: str) -> bool:
+        return http_status(f"http://127.0.0.1:{self.health_port}{path}") == 200
 
     def url(self, key: str) -> str:
         """Where an encoder publishes to with this stream key."""
@@ -142,6 +145,10 @@ class Sluicegate(Server):
 
     def metric(self, name: str, **labels: str) -> float:
         return proc.metric_sum(self.metrics(), name, labels)
+
+    def wait_available(self, within: float) -> None:
+        """Waits until it would take a session: a machine that the test itself loads may be full for a moment."""
+        wait.until(lambda: self._answers("/availability"), within, lambda: f"room for a session in {self.name}")
 
     def wait_idle(self, within: float) -> None:
         """Waits until no session is left."""

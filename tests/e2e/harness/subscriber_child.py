@@ -176,6 +176,8 @@ async def inbound(track: rtc.Track) -> dict:
                 "freezes": counts.freeze_count,
                 "pli": counts.pli_count,
                 "nack": counts.nack_count,
+                "jitter_ms": 1000 * received.jitter,
+                "buffer_ms": 1000 * counts.jitter_buffer_delay / max(1, counts.jitter_buffer_emitted_count),
             }
     return {}
 
