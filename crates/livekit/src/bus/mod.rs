@@ -18,9 +18,9 @@ mod report;
 mod status;
 
 pub use error::Error;
-pub use livekit_protocol::IngressState;
 pub use handlers::{Handlers, Registration, Reply, Request};
 pub use io_info::IoInfo;
+pub use livekit_protocol::IngressState;
 pub use record::{AudioOptions, Encoding, Input, Invalid, Media, Record, Refusal, TrackSource, VideoOptions};
 pub use report::{Gone, Post, Reporter, Reporters};
 pub use status::{Audio, Outcome, Phase, Status, Video};

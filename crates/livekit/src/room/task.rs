@@ -1,11 +1,13 @@
 use std::{
+    collections::VecDeque,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use livekit_protocol::signal_response::Message;
 use livekit_signaling::SignalEvent;
-use media::Output;
+use media::{Encoded, Output};
+use rtc::room::Cadence;
 use tokio::time::{sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -15,7 +17,7 @@ use super::{
     link::{Failure, Link},
     outbox::Outbox,
     resume::{self, Outcome},
-    shared::{Desired, OUTPUTS, Shared},
+    shared::{Desired, PICTURES, Shared},
     sockets::{Arrival, DATAGRAM_BYTES},
     verdict::{self, Verdict},
 };
@@ -39,6 +41,10 @@ const SUBSCRIBED_KEYFRAME: Duration = Duration::from_millis(300);
 
 /// Nothing waits longer than this unseen (an event that found the channel full, say).
 const HEARTBEAT: Duration = Duration::from_millis(500);
+
+/// Sound that is held back to leave evenly: the cadence holds for 60 ms at most, which is three packets, and a burst is let in
+/// bit by bit.
+const HELD: usize = 8;
 
 /// The last event must not keep the task from ending.
 const LAST_EVENT_DEADLINE: Duration = Duration::from_secs(1);
@@ -71,6 +77,9 @@ pub(super) struct Task {
     backoff: Backoff,
     /// Frames that queue B has dropped, as logged.
     dropped: u64,
+    cadence: Cadence,
+    /// Sound on its way out, with the time to leave: at most [`HELD`].
+    held: VecDeque<(Instant, Encoded)>,
 }
 
 impl Task {
@@ -80,7 +89,17 @@ impl Task {
         leave: CancellationToken,
         events: Outbox,
     ) -> Self {
-        Self { options, shared, leave, events, ailing: None, backoff: Backoff::default(), dropped: 0 }
+        Self {
+            options,
+            shared,
+            leave,
+            events,
+            ailing: None,
+            backoff: Backoff::default(),
+            dropped: 0,
+            cadence: Cadence::default(),
+            held: VecDeque::new(),
+        }
     }
 
     pub(super) async fn run(mut self, mut link: Link) {
@@ -180,7 +199,9 @@ impl Task {
 
     async fn wait(&self, link: &mut Link, buffer: &mut [u8; DATAGRAM_BYTES]) -> Wake {
         let latest = Instant::now() + HEARTBEAT;
-        let due = link.clocks.next().into_iter().fold(link.peer.timeout().min(latest), Instant::min);
+        let sound = self.held.front().map(|(due, _)| *due);
+        let due =
+            link.clocks.next().into_iter().chain(sound).fold(link.peer.timeout().min(latest), Instant::min);
         let resuming = async {
             match &mut link.resuming {
                 Some(resuming) => resuming.await,
@@ -215,7 +236,8 @@ impl Task {
     /// Moves frames from the queues to the network: sound first, then the lowest layer first, so that what starves under
     /// congestion is the top layer.
     fn feed(&mut self, link: &mut Link, now: Instant) -> Result<(), rtc::room::Error> {
-        for output in OUTPUTS {
+        self.feed_sound(link, now)?;
+        for output in PICTURES {
             if !link.peer.is_open(output) {
                 self.shared.clear(output);
                 continue;
@@ -228,6 +250,25 @@ impl Task {
             if let (Output::Video(quality), true) = (output, self.shared.take_starved(output)) {
                 link.peer.request_keyframe(now, quality);
             }
+        }
+        Ok(())
+    }
+
+    fn feed_sound(&mut self, link: &mut Link, now: Instant) -> Result<(), rtc::room::Error> {
+        if !link.peer.is_open(Output::Audio) {
+            self.shared.clear(Output::Audio);
+            self.held.clear();
+            return Ok(());
+        }
+        while self.held.len() < HELD
+            && let Some(frame) = self.shared.pop(Output::Audio)
+        {
+            self.held.push_back((self.cadence.due(now, frame.pts), frame));
+        }
+        while !link.peer.is_congested()
+            && let Some((_, frame)) = self.held.pop_front_if(|(due, _)| *due <= now)
+        {
+            link.peer.write(now, &frame)?;
         }
         Ok(())
     }

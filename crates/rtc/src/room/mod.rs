@@ -1,5 +1,6 @@
 //! One peer connection that sends what an ingress has encoded: a picture track with one to three layers, and a sound track.
 
+mod cadence;
 mod epoch;
 mod error;
 mod keyframes;
@@ -7,6 +8,7 @@ mod pacer;
 mod peer;
 mod track;
 
+pub use cadence::Cadence;
 pub use epoch::Epoch;
 pub use error::Error;
 pub use keyframes::Keyframes;
