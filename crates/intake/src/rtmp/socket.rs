@@ -1,4 +1,8 @@
-use std::{io, net::SocketAddr, time::Duration};
+use std::{
+    io,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::Duration,
+};
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
@@ -18,8 +22,20 @@ const PROBES: u32 = 3;
 /// Bytes of ours that nobody acknowledges for this long end the connection (TCP_USER_TIMEOUT, RFC 5482).
 const UNACKNOWLEDGED: Duration = Duration::from_secs(11);
 
-/// A listening socket; an IPv6 wildcard address takes IPv4 too.
+/// A listening socket; an IPv6 wildcard address takes IPv4 too, or IPv4 alone where IPv6 is switched off.
 pub(super) fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
+    match open(addr) {
+        Err(error)
+            if addr.ip() == Ipv6Addr::UNSPECIFIED
+                && !matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied) =>
+        {
+            open((Ipv4Addr::UNSPECIFIED, addr.port()).into())
+        }
+        opened => opened,
+    }
+}
+
+fn open(addr: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
     if addr.is_ipv6() && addr.ip().is_unspecified() {
         socket.set_only_v6(false)?;
