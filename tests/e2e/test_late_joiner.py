@@ -5,7 +5,7 @@ from harness import broadcast
 # From the request to subscribe to the first decoded frame (issue 3).
 FIRST_PICTURE_S = 0.5
 JOINERS = 4
-# The SFU asks for at most one keyframe of the top layer a second: each joiner comes that much later than the one before.
+# The SFU asks for at most one keyframe of the top layer a second: each joiner comes that much later.
 APART_FRAMES = 60
 
 

@@ -88,6 +88,11 @@ class Livekit(Server):
         self.process = Process("livekit-server", argv, self.logs)
         wait.until(self._answers, START_S, self.process.tail)
 
+    def stop(self) -> None:
+        # Asked kindly, it waits for participants that were stopped before it and can leave no more.
+        if self.process:
+            self.process.kill()
+
     def _answers(self) -> bool:
         assert self.process.alive(), self.process.tail()
         return ports.accepts(self.port)

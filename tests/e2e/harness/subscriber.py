@@ -69,17 +69,14 @@ class Subscriber(Talker):
         change = {key: after[key] - before[key] for key in ("bytes", "decoded", "keyframes")}
         return Rate(8 * change["bytes"] / seconds, change["decoded"] / seconds, change["keyframes"])
 
-    def sound_minus_picture(self, beeps: int, within: float) -> list[float]:
-        """By how many milliseconds each beep came after its flash (negative: before it)."""
-        mark = self.mark()
-        self.wait("beep", within, since=mark, count=beeps)
-        # one more flash, so that the last beep has its partner even if the sound is early
-        self.wait("frame", 3, lambda e: e["flash"], self.mark())
-        frames = self.frames(mark)
+    def sound_minus_picture(self, since: int = 0) -> list[float]:
+        """By how many milliseconds each beep came after its flash (negative: before it), up to now."""
+        frames = self.frames(since)
         pairs = itertools.pairwise(frames)
         onsets = [now["at"] for before, now in pairs if now["flash"] and not before["flash"]]
-        beeps_at = [event["at"] for event in self.select("beep", mark)]
-        offsets = [min((beep - onset for onset in onsets), key=abs) for beep in beeps_at if onsets]
+        # A beep whose flash is not there yet is left for later.
+        beeps = [event["at"] for event in self.select("beep", since) if onsets and event["at"] < onsets[-1] + 0.5]
+        offsets = [min((beep - onset for onset in onsets), key=abs) for beep in beeps]
         return [1000 * offset for offset in offsets if abs(offset) < 0.5]
 
     def counter_steps(self, since: int = 0) -> list[int]:
