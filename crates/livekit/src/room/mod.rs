@@ -6,6 +6,7 @@
 
 mod backoff;
 mod event;
+mod hold;
 mod link;
 mod messages;
 mod negotiation;

@@ -12,9 +12,13 @@ use super::{AudioTrack, VideoTrack};
 /// too late to be worth the delay it brings; 4 MB is a second at 32 Mbit/s, more than any layer has.
 const QUEUE_B: Bound = Bound { span: Duration::from_secs(1), bytes: 4 << 20 };
 
-/// The layers, lowest first.
-pub(super) const PICTURES: [Output; 3] =
-    [Output::Video(Quality::Low), Output::Video(Quality::Medium), Output::Video(Quality::High)];
+/// Sound, and the layers lowest first.
+pub(super) const OUTPUTS: [Output; 4] = [
+    Output::Audio,
+    Output::Video(Quality::Low),
+    Output::Video(Quality::Medium),
+    Output::Video(Quality::High),
+];
 
 /// What the handles of a participant and its task both see.
 #[derive(Debug)]
@@ -145,7 +149,7 @@ impl Shared {
     }
 }
 
-fn index(output: Output) -> usize {
+pub(super) fn index(output: Output) -> usize {
     match output {
         Output::Audio => 0,
         Output::Video(quality) => 1 + usize::from(quality.number()),

@@ -1,23 +1,22 @@
 use std::{
-    collections::VecDeque,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use livekit_protocol::signal_response::Message;
 use livekit_signaling::SignalEvent;
-use media::{Encoded, Output};
-use rtc::room::Cadence;
+use media::Output;
 use tokio::time::{sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Event, Options, Reason,
     backoff::Backoff,
+    hold::Hold,
     link::{Failure, Link},
     outbox::Outbox,
     resume::{self, Outcome},
-    shared::{Desired, PICTURES, Shared},
+    shared::{Desired, OUTPUTS, Shared},
     sockets::{Arrival, DATAGRAM_BYTES},
     verdict::{self, Verdict},
 };
@@ -41,10 +40,6 @@ const SUBSCRIBED_KEYFRAME: Duration = Duration::from_millis(300);
 
 /// Nothing waits longer than this unseen (an event that found the channel full, say).
 const HEARTBEAT: Duration = Duration::from_millis(500);
-
-/// Sound that is held back to leave evenly: the cadence holds for 60 ms at most, which is three packets, and a burst is let in
-/// bit by bit.
-const HELD: usize = 8;
 
 /// The last event must not keep the task from ending.
 const LAST_EVENT_DEADLINE: Duration = Duration::from_secs(1);
@@ -77,9 +72,7 @@ pub(super) struct Task {
     backoff: Backoff,
     /// Frames that queue B has dropped, as logged.
     dropped: u64,
-    cadence: Cadence,
-    /// Sound on its way out, with the time to leave: at most [`HELD`].
-    held: VecDeque<(Instant, Encoded)>,
+    hold: Hold,
 }
 
 impl Task {
@@ -97,8 +90,7 @@ impl Task {
             ailing: None,
             backoff: Backoff::default(),
             dropped: 0,
-            cadence: Cadence::default(),
-            held: VecDeque::new(),
+            hold: Hold::default(),
         }
     }
 
@@ -199,9 +191,9 @@ impl Task {
 
     async fn wait(&self, link: &mut Link, buffer: &mut [u8; DATAGRAM_BYTES]) -> Wake {
         let latest = Instant::now() + HEARTBEAT;
-        let sound = self.held.front().map(|(due, _)| *due);
+        let frame = self.hold.next_due();
         let due =
-            link.clocks.next().into_iter().chain(sound).fold(link.peer.timeout().min(latest), Instant::min);
+            link.clocks.next().into_iter().chain(frame).fold(link.peer.timeout().min(latest), Instant::min);
         let resuming = async {
             match &mut link.resuming {
                 Some(resuming) => resuming.await,
@@ -236,39 +228,21 @@ impl Task {
     /// Moves frames from the queues to the network: sound first, then the lowest layer first, so that what starves under
     /// congestion is the top layer.
     fn feed(&mut self, link: &mut Link, now: Instant) -> Result<(), rtc::room::Error> {
-        self.feed_sound(link, now)?;
-        for output in PICTURES {
+        for output in OUTPUTS {
             if !link.peer.is_open(output) {
                 self.shared.clear(output);
+                self.hold.clear(output);
                 continue;
             }
+            self.hold.take_in(now, output, &self.shared);
             while !link.peer.is_congested()
-                && let Some(frame) = self.shared.pop(output)
+                && let Some(frame) = self.hold.pop(now, output)
             {
                 link.peer.write(now, &frame)?;
             }
             if let (Output::Video(quality), true) = (output, self.shared.take_starved(output)) {
                 link.peer.request_keyframe(now, quality);
             }
-        }
-        Ok(())
-    }
-
-    fn feed_sound(&mut self, link: &mut Link, now: Instant) -> Result<(), rtc::room::Error> {
-        if !link.peer.is_open(Output::Audio) {
-            self.shared.clear(Output::Audio);
-            self.held.clear();
-            return Ok(());
-        }
-        while self.held.len() < HELD
-            && let Some(frame) = self.shared.pop(Output::Audio)
-        {
-            self.held.push_back((self.cadence.due(now, frame.pts), frame));
-        }
-        while !link.peer.is_congested()
-            && let Some((_, frame)) = self.held.pop_front_if(|(due, _)| *due <= now)
-        {
-            link.peer.write(now, &frame)?;
         }
         Ok(())
     }

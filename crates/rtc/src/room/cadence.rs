@@ -9,6 +9,9 @@ const SPREAD_LIMIT: Duration = Duration::from_millis(60);
 /// Earliest and latest arrivals are those of this time and of as much before it.
 const WINDOW: Duration = Duration::from_secs(2);
 
+/// A source whose sound has stopped for this long has none.
+const SILENCE: Duration = Duration::from_secs(1);
+
 /// When sound leaves, so that it leaves as evenly as it was made.
 ///
 /// A receiver's jitter buffer must hold as much as the worst burst, and one packet more; the same hold on our side costs no
@@ -25,6 +28,7 @@ pub struct Cadence {
 #[derive(Debug, Clone, Copy)]
 struct Extremes {
     since: Instant,
+    last: Instant,
     early: Instant,
     late: Instant,
 }
@@ -35,32 +39,50 @@ impl Cadence {
     pub fn due(&mut self, now: Instant, pts: MediaTime) -> Instant {
         let Some(zero) = zero(now, pts) else { return now };
         self.note(now, zero);
-        let (early, late) = [self.now, self.before]
-            .into_iter()
-            .flatten()
-            .fold((zero, zero), |(early, late), x| (early.min(x.early), late.max(x.late)));
-        let spread = late.duration_since(early).min(SPREAD_LIMIT);
+        let (early, spread) = self.extent(zero);
         let held = spread.saturating_sub(zero.duration_since(early));
         let due = self.last.map_or(now + held, |last| (now + held).max(last)).min(now + SPREAD_LIMIT);
         self.last = Some(due);
         due
     }
 
+    /// When sound of this time leaves, or left; `None` while there is no sound.
+    pub fn leaves(&self, now: Instant, pts: MediaTime) -> Option<Instant> {
+        let window = self.now.filter(|window| now.saturating_duration_since(window.last) < SILENCE)?;
+        let (early, spread) = self.extent(window.early);
+        after(early + spread, pts)
+    }
+
+    /// The earliest zero, and how much later others may be that are waited for.
+    fn extent(&self, zero: Instant) -> (Instant, Duration) {
+        let windows = [self.now, self.before].into_iter().flatten();
+        let (early, late) =
+            windows.fold((zero, zero), |(early, late), x| (early.min(x.early), late.max(x.late)));
+        (early, late.duration_since(early).min(SPREAD_LIMIT))
+    }
+
     fn note(&mut self, now: Instant, zero: Instant) {
         match &mut self.now {
             Some(window) if now.saturating_duration_since(window.since) < WINDOW => {
+                window.last = now;
                 window.early = window.early.min(zero);
                 window.late = window.late.max(zero);
             }
-            window => self.before = window.replace(Extremes { since: now, early: zero, late: zero }),
+            window => {
+                self.before = window.replace(Extremes { since: now, last: now, early: zero, late: zero });
+            }
         }
     }
 }
 
 fn zero(now: Instant, pts: MediaTime) -> Option<Instant> {
-    let nanos = pts.nanos();
+    after(now, MediaTime::ZERO.since(pts))
+}
+
+fn after(at: Instant, time: MediaTime) -> Option<Instant> {
+    let nanos = time.nanos();
     let by = Duration::from_nanos(nanos.unsigned_abs());
-    if nanos < 0 { now.checked_add(by) } else { now.checked_sub(by) }
+    if nanos < 0 { at.checked_sub(by) } else { at.checked_add(by) }
 }
 
 #[cfg(test)]
