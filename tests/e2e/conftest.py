@@ -49,7 +49,17 @@ def stack(shared_stack, request):
 @pytest.fixture
 def own_stack(tmp_path, request):
     """Servers of the test's own, for tests that restart or stop them."""
-    with Stack(tmp_path / "stack") as stack:
+    yield from _own_stack(tmp_path, request)
+
+
+@pytest.fixture
+def roomy_stack(tmp_path, request):
+    """The same for more than one session at a time: sessions seem cheap, whatever the test makes the machine do."""
+    yield from _own_stack(tmp_path, request, cpu_cost={"rtmp_cpu_cost": 0.001, "min_idle_ratio": 0.001})
+
+
+def _own_stack(tmp_path, request, **config):
+    with Stack(tmp_path / "stack", **config) as stack:
         _remember_logs(request, stack)
         stack.start().start_sluicegate()
         yield stack

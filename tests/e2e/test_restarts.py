@@ -42,8 +42,8 @@ def test_state_is_delivered_after_livekit_was_away(own_stack, room, push):
     assert len(stack.webhooks.of(cast.id, "ingress_ended")) == 1
 
 
-def test_sessions_live_through_a_restart_of_redis(own_stack, room, join, push):
-    stack = own_stack
+def test_sessions_live_through_a_restart_of_redis(roomy_stack, room, join, push):
+    stack = roomy_stack
     cast = broadcast.make(stack, room)
     pusher = push(cast.url)
     pusher.wait_started()
@@ -58,6 +58,7 @@ def test_sessions_live_through_a_restart_of_redis(own_stack, room, join, push):
     stack.redis.start()
 
     again = broadcast.make_when_possible(stack, f"{room}-again", BACK_S)
+    stack.sluicegate.wait_available(PICTURE_S)
     push(again.url).wait_started()
     again.wait_live()
     viewer.wait_frame(10, viewer.mark(), count=30)

@@ -37,7 +37,7 @@ def test_both_subscribers_see_the_frame_number_go_up(stack, room, join, view, st
 
     for steps in (python.counter_steps(mark), page.counter_steps(on_page)):
         assert len(steps) > 40, "the frame number was read in most pictures"
-        assert all(step < 30 for step in steps), steps
+        assert max(steps) < 30, f"by so much the frame number grew, modulo a lap: {steps}"
         assert sum(steps) > 40, "the picture moves"
     sound = page.stats()
     assert sound["decoded"] > 60

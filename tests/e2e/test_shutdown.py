@@ -25,7 +25,7 @@ def test_sigterm_drains(own_stack, room, join, push):
     server.process.send(signal.SIGTERM)
     ready = f"http://127.0.0.1:{server.health_port}/readyz"
     wait.until(lambda: http_status(ready) == 503, 1, "not ready any more")
-    late = broadcast.make(stack, f"{room}-late")
+    late = broadcast.make(stack, f"{room}-late", server=server)
     if ports.accepts(server.rtmp_port):
         assert "shutting down" in push(late.url).refusal()["description"]
     viewer.wait_frame(10, viewer.mark(), count=60)
@@ -33,7 +33,7 @@ def test_sigterm_drains(own_stack, room, join, push):
 
     pusher.end()
     assert server.process.exit_code(NOW_S) == 0
-    assert not cast.wait_ended(1).error
+    assert not stack.api.wait_status(cast.id, "INACTIVE", 1).error
     assert stack.webhooks.wait(cast.id, "ingress_ended", 5)
 
 

@@ -46,6 +46,7 @@ def test_each_webhook_comes_exactly_once(stack, room, push):
     pusher.wait("sent", 10, since=pusher.mark(), count=90)
     pusher.end()
     stack.webhooks.wait(cast.id, "ingress_ended", 20)
+    cast.wait_ended()
     # What the server would send too often it would send with the next session at the latest.
     again = push(cast.url)
     again.wait_started()

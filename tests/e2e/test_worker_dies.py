@@ -11,7 +11,8 @@ BACK_S = 2
 UNDISTURBED_GAP_S = 1
 
 
-def test_killed_worker_is_replaced_and_the_participant_stays(stack, room, join, push):
+def test_killed_worker_is_replaced_and_the_participant_stays(roomy_stack, room, join, push):
+    stack = roomy_stack
     idle = set(stack.sluicegate.busy_workers())
     first = broadcast.make(stack, room)
     push(first.url).wait_started()

@@ -39,7 +39,10 @@ class Broadcast:
         return self.stack.api.wait_status(self.id, "PUBLISHING", LIVE_S)
 
     def wait_ended(self, within: float = 15) -> pi.IngressState:
-        return self.stack.api.wait_status(self.id, "INACTIVE", within)
+        """Until the API says so, and the server has room for the next session."""
+        state = self.stack.api.wait_status(self.id, "INACTIVE", within)
+        self.server.wait_available(ROOM_S)
+        return state
 
     def participant(self):
         return self.stack.api.participant(self.room, self.identity)

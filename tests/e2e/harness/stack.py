@@ -121,8 +121,6 @@ class Sluicegate(Server):
             "health_port": self.health_port,
             "prometheus_port": self.metrics_port,
             "rtc_config": {"udp_port": ports.udp(), "node_ip": "127.0.0.1", "enable_loopback_candidate": True},
-            # The tests load the machine themselves; what a full server does has a test of its own.
-            "cpu_cost": {"rtmp_cpu_cost": 0.001, "min_idle_ratio": 0.001},
             "logging": {"level": "debug", "json": False},
         } | config
 
