@@ -46,13 +46,14 @@ def test_both_subscribers_see_the_frame_number_go_up(stack, room, join, view, st
     page.page.screenshot(path=tmp_path / "page.png")
 
 
-def test_beep_and_flash_arrive_together(stack, room, join, push):
-    # Without it livekit-server gives sound and picture stream ids of their own, and no subscriber aligns them.
-    stack.api.create_room(room, sync_streams=True)
+@pytest.mark.parametrize("sync_streams", [False, True])
+def test_beep_and_flash_arrive_together(stack, room, join, push, sync_streams):
+    # With it subscribers align the two by the sender reports; without it they play each as it comes.
+    stack.api.create_room(room, sync_streams=sync_streams)
     cast = broadcast.make(stack, room)
     push(cast.url).wait_started()
     viewer = join(stack, room)
-    # libwebrtc aligns the two step by step, by the sender reports: wrong ones would keep them apart for ever.
+    # Jitter buffers find their size, and libwebrtc aligns step by step: wrong times would keep the two apart for ever.
     mark = viewer.mark()
 
     def together() -> bool:
