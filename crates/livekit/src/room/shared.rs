@@ -56,10 +56,11 @@ impl Shared {
 
     /// Queues a frame. Returns whether it is in; a layer that lost frames lets none in before its next keyframe.
     pub(super) fn write(&self, frame: Encoded) -> bool {
-        let index = index(frame.output);
+        let output = frame.output;
+        let index = index(output);
         let mut state = self.lock();
         state.queues[index].push(frame);
-        let starved = state.queues[index].awaits_keyframe();
+        let starved = output != Output::Audio && state.queues[index].awaits_keyframe();
         state.starved[index] |= starved;
         drop(state);
         self.changed.notify_one();
@@ -202,6 +203,8 @@ mod tests {
         shared.clear(HIGH);
         assert!(!shared.write(frame(HIGH, 0, false)));
         assert!(shared.write(frame(HIGH, 33, true)));
+        shared.clear(Output::Audio);
+        assert!(shared.write(frame(Output::Audio, 0, true)), "sound starts anywhere");
     }
 
     #[test]
