@@ -13,6 +13,17 @@ from harness.process import Process
 Event = dict
 
 
+_saying = threading.Lock()
+
+
+def say(event: str, **fields) -> None:
+    """The child's side: one whole line, whichever thread says it."""
+    line = json.dumps({"e": event, "t": time.time(), **fields}) + "\n"
+    with _saying:
+        sys.stdout.write(line)
+        sys.stdout.flush()
+
+
 class Talker:
     """Runs `python -m MODULE ARGS`; each line `{"e": name, "t": epoch, ...}` of its standard output is an event."""
 

@@ -16,10 +16,7 @@ from pathlib import Path
 from urllib.parse import urlparse
 
 from harness import rtmp
-
-
-def say(event: str, **fields) -> None:
-    print(json.dumps({"e": event, "t": time.time(), **fields}), flush=True)
+from harness.lines import say
 
 
 @dataclass

@@ -16,6 +16,7 @@ import numpy as np
 from livekit import rtc
 
 from harness import clip
+from harness.lines import say
 
 # The clip's beep has an amplitude of 0.6 of full scale, its background 0.02.
 BEEP_LEVEL = 6000
@@ -24,10 +25,6 @@ BEEP_GAP_S = 0.5
 SAMPLE_RATE = 48_000
 # One line about the sound every so often.
 AUDIO_REPORT_S = 0.25
-
-
-def say(event: str, **fields) -> None:
-    print(json.dumps({"e": event, "t": time.time(), **fields}), flush=True)
 
 
 class Subscriber:
