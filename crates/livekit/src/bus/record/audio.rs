@@ -15,7 +15,7 @@ const STEREO_BPS: u32 = 96_000;
 pub struct AudioOptions {
     /// The track's name, or empty.
     pub name: String,
-    /// UNKNOWN, MICROPHONE or SCREEN_SHARE_AUDIO.
+    /// MICROPHONE (also when the record names none) or SCREEN_SHARE_AUDIO.
     pub source: TrackSource,
     /// 1 or 2.
     pub channels: u8,
@@ -28,7 +28,9 @@ pub struct AudioOptions {
 impl AudioOptions {
     pub(super) fn read(options: &IngressAudioOptions) -> Result<Self, Invalid> {
         let source = match TrackSource::try_from(options.source) {
-            Ok(s @ (TrackSource::Unknown | TrackSource::Microphone | TrackSource::ScreenShareAudio)) => s,
+            // As LiveKit's SDKs publish: clients look for a microphone.
+            Ok(TrackSource::Unknown) => TrackSource::Microphone,
+            Ok(s @ (TrackSource::Microphone | TrackSource::ScreenShareAudio)) => s,
             _ => return Err(Invalid::Source),
         };
         let (channels, bitrate_bps, dtx) = match options.encoding_options {

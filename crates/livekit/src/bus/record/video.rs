@@ -23,7 +23,7 @@ const BITRATE_EXPONENT: f64 = 0.75;
 pub struct VideoOptions {
     /// The track's name, or empty.
     pub name: String,
-    /// UNKNOWN, CAMERA or SCREEN_SHARE.
+    /// CAMERA (also when the record names none) or SCREEN_SHARE.
     pub source: TrackSource,
     /// With what.
     pub encoding: Encoding,
@@ -41,7 +41,9 @@ pub enum Encoding {
 impl VideoOptions {
     pub(super) fn read(options: &IngressVideoOptions) -> Result<Self, Invalid> {
         let source = match TrackSource::try_from(options.source) {
-            Ok(s @ (TrackSource::Unknown | TrackSource::Camera | TrackSource::ScreenShare)) => s,
+            // As LiveKit's SDKs publish: clients look for a camera.
+            Ok(TrackSource::Unknown) => TrackSource::Camera,
+            Ok(s @ (TrackSource::Camera | TrackSource::ScreenShare)) => s,
             _ => return Err(Invalid::Source),
         };
         let preset = |number| IngressVideoEncodingPreset::try_from(number).map_err(|_| Invalid::Preset);
