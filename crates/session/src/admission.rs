@@ -1,10 +1,16 @@
+use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::Admitted;
 
-/// A granted session's cost counts for this long beside the measured load, until it shows there (as the Go worker's).
-const PENDING: Duration = Duration::from_secs(1);
+/// A granted session's cost counts for this long beside the measured load, until it shows in all the samples that are looked
+/// at together. (The Go worker: 1 s, beside the newest sample alone.)
+const PENDING: Duration = Duration::from_secs(5);
+
+/// Samples of the idle time that are looked at together.
+const SAMPLES: usize = 5;
 
 /// What a transcoded session is taken to need before any was measured, in cores.
 const TRANSCODED_CORES: f64 = 0.6;
@@ -82,8 +88,12 @@ pub struct Admission {
     passed: Learned,
     /// Granted lately: until when, and how many cores.
     pending: Vec<(Instant, f64)>,
-    /// One more reference per claim.
-    claims: Arc<()>,
+    /// The last samples of the idle time, oldest first.
+    samples: VecDeque<f64>,
+    /// One more reference per claim; what claims gave back since the last sample, in thousandths of a core.
+    claims: Arc<AtomicU64>,
+    /// What they gave back before it, which that sample does not wholly show.
+    given_back: f64,
     closed: bool,
 }
 
@@ -91,7 +101,14 @@ pub struct Admission {
 #[derive(Debug)]
 #[must_use = "dropping it frees the place"]
 pub struct Claim {
-    _place: Arc<()>,
+    place: Arc<AtomicU64>,
+    cores: f64,
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.place.fetch_add((self.cores * 1000.0) as u64, Ordering::Relaxed);
+    }
 }
 
 #[derive(Debug)]
@@ -121,7 +138,9 @@ impl Admission {
             transcoded: Learned::starting_at(TRANSCODED_CORES),
             passed: Learned::starting_at(PASSED_CORES),
             pending: Vec::new(),
-            claims: Arc::new(()),
+            samples: VecDeque::new(),
+            claims: Arc::default(),
+            given_back: 0.0,
             closed: false,
         }
     }
@@ -134,9 +153,17 @@ impl Admission {
         set.filter(|(_, cost)| *cost >= most).map(|(work, cost)| (work, cost, most)).collect()
     }
 
-    /// Takes the measured idle time of the machine, in cores.
+    /// Takes the measured idle time of the machine, in cores; about once a second. The better of the newest sample and the
+    /// mean of the last five counts: neither a burst of a second nor a load that is over refuses anybody.
     pub fn observe_idle(&mut self, idle_cores: f64) {
-        self.idle_cores = idle_cores.clamp(0.0, self.cores);
+        let sample = idle_cores.clamp(0.0, self.cores);
+        if self.samples.len() == SAMPLES {
+            self.samples.pop_front();
+        }
+        self.samples.push_back(sample);
+        let mean = self.samples.iter().sum::<f64>() / self.samples.len() as f64;
+        self.idle_cores = sample.max(mean);
+        self.given_back = self.claims.swap(0, Ordering::Relaxed) as f64 / 1000.0;
     }
 
     /// Takes the measured CPU time of one running session, in cores. Only of a session all of whose layers are encoded:
@@ -175,8 +202,9 @@ impl Admission {
         if !self.has_room(now, work, self.costs.min_idle_ratio / 2.0) {
             return Err(Admitted::Full);
         }
-        self.pending.push((now + PENDING, self.cost(work)));
-        Ok(Claim { _place: self.claims.clone() })
+        let cores = self.cost(work);
+        self.pending.push((now + PENDING, cores));
+        Ok(Claim { place: self.claims.clone(), cores })
     }
 
     /// True when there is room for the most expensive kind of session (`/availability`), with all of `min_idle_ratio` left free.
@@ -191,7 +219,9 @@ impl Admission {
         }
         let pending: f64 =
             self.pending.iter().filter(|(until, _)| *until > now).map(|(_, cores)| cores).sum();
-        self.idle_cores - pending - idle_ratio * self.cores > self.cost(work)
+        let given_back = self.given_back + self.claims.load(Ordering::Relaxed) as f64 / 1000.0;
+        let idle = (self.idle_cores + given_back).min(self.cores);
+        idle - pending - idle_ratio * self.cores > self.cost(work)
     }
 }
 
@@ -241,6 +271,31 @@ mod tests {
         // The measured load says that the first one needs less than it was taken to.
         admission.observe_idle(1.9);
         assert!(admission.admit(now + PENDING, Work::Rtmp).is_ok());
+    }
+
+    #[test]
+    fn a_busy_second_refuses_nobody_and_a_busy_while_does() {
+        let (mut admission, now) = set(1.0, 2.0);
+        (0..4).for_each(|_| admission.observe_idle(1.9));
+        admission.observe_idle(0.1);
+        assert!(admission.admit(now, Work::Rtmp).is_ok());
+        (0..5).for_each(|_| admission.observe_idle(0.1));
+        assert_eq!(admission.admit(now + PENDING, Work::Rtmp).unwrap_err(), Admitted::Full);
+    }
+
+    #[test]
+    fn what_a_session_gives_back_can_be_had_at_once() {
+        let (mut admission, now) = set(0.6, 2.0);
+        let (_other, claim) =
+            (admission.admit(now, Work::Rtmp).unwrap(), admission.admit(now, Work::Rtmp).unwrap());
+        let later = now + PENDING;
+        (0..5).for_each(|_| admission.observe_idle(0.5));
+        assert_eq!(admission.admit(later, Work::Rtmp).unwrap_err(), Admitted::Full);
+        drop(claim);
+        let again = admission.admit(later, Work::Rtmp).unwrap();
+        drop(again);
+        (0..2).for_each(|_| admission.observe_idle(0.5));
+        assert_eq!(admission.admit(later + PENDING, Work::Rtmp).unwrap_err(), Admitted::Full, "only once");
     }
 
     #[test]
