@@ -1,6 +1,6 @@
 //! What the server tells a worker and what it hears back: the plan, the wire, and the handle of the process.
 //!
-//! * [`ladder`]: LiveKit's presets and custom options as [`media::Ladder`]s (pure).
+//! * [`ladder`]: LiveKit's presets as [`media::Ladder`]s (data).
 //! * [`plan`]: which elements with which properties decode a source and encode its layers (pure, golden-tested).
 //! * [`wire`]: the framed messages of the one socket pair.
 //! * [`Handle`]: a worker process, or a pipeline on a thread behind the same socket pair.

@@ -105,12 +105,8 @@ async fn a_source_of_60_fps_is_thinned_to_30_and_one_of_15_keeps_its_own() {
 
 #[tokio::test]
 async fn vp8_layers_decode_at_their_sizes_and_in_order() {
-    let video = pipeline::ladder::custom(&pipeline::ladder::Options {
-        codec: Some(Codec::Vp8),
-        frame_rate: 30.0,
-        layers: vec![],
-    })
-    .unwrap();
+    let preset = pipeline::ladder::preset(pipeline::ladder::DEFAULT_PRESET).unwrap();
+    let video = media::Ladder { codec: Codec::Vp8, ..preset };
     let (format, packets) = SMALL.encode();
     let mut rig = Rig::in_process(start(Plan { video, audio: pipeline::Audio::MONO_64K }));
     rig.format(VIDEO, format).await;
