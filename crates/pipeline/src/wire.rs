@@ -44,6 +44,9 @@ pub enum Command {
     Pause(Quality),
     /// Go on, with a keyframe. Idempotent.
     Resume(Quality),
+    /// Pictures before this time are decoded only, as with [`Start::output_from`]: what follows starts at a keyframe that
+    /// has gone by while nobody watched.
+    SkipTo(MediaTime),
     /// Nothing more comes: finish what is under way, then say [`Event::Ended`].
     EndOfStream,
 }
@@ -192,6 +195,7 @@ impl Message for Command {
             Command::Pause(quality) => frame(5, &[quality.number()], Bytes::new()),
             Command::Resume(quality) => frame(6, &[quality.number()], Bytes::new()),
             Command::EndOfStream => frame(7, &[], Bytes::new()),
+            Command::SkipTo(time) => frame(8, &nanos_up(time).to_be_bytes(), Bytes::new()),
         }
     }
 
@@ -216,6 +220,7 @@ impl Message for Command {
             5 => Command::Pause(body.quality()?),
             6 => Command::Resume(body.quality()?),
             7 => Command::EndOfStream,
+            8 => Command::SkipTo(body.time("time")?),
             tag => return Err(Error::Tag { tag }),
         };
         body.end()?;

@@ -50,6 +50,7 @@ fn command() -> impl Strategy<Value = Command> {
         quality().prop_map(Command::Pause),
         quality().prop_map(Command::Resume),
         Just(Command::EndOfStream),
+        (-1_i64 << 50..1 << 50).prop_map(|ticks| Command::SkipTo(MediaTime::from_nanos(ticks))),
     ]
 }
 

@@ -185,6 +185,7 @@ impl Session {
             Command::Keyframe(quality) => self.video.keyframe(quality),
             Command::Pause(quality) => self.video.pause(quality),
             Command::Resume(quality) => self.video.resume(quality),
+            Command::SkipTo(time) => self.video.skip_to(time),
             Command::EndOfStream => {
                 self.tracks().for_each(Track::end);
                 self.draining = Some(Drain::new(self.video_track.is_some(), self.audio_track.is_some()));
@@ -281,6 +282,7 @@ fn name(command: &Command) -> &'static str {
         Command::Keyframe(_) => "keyframe",
         Command::Pause(_) => "pause",
         Command::Resume(_) => "resume",
+        Command::SkipTo(_) => "skip",
         Command::EndOfStream => "end of stream",
     }
 }

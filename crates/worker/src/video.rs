@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use gstreamer as gst;
 use gstreamer_video as gst_video;
-use media::{Codec, Quality};
+use media::{Codec, MediaTime, Quality};
 use pipeline::{Event, Picture, Plan, Source};
 
 use crate::{
@@ -154,6 +154,10 @@ impl Video {
         if let Some(branch) = self.branches.iter_mut().find(|branch| branch.layer.quality == quality) {
             branch.want_keyframe();
         }
+    }
+
+    pub(crate) fn skip_to(&mut self, time: MediaTime) {
+        self.output_from = clock::to_gst(time);
     }
 
     pub(crate) fn pause(&mut self, quality: Quality) {

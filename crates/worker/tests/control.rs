@@ -46,6 +46,32 @@ async fn a_requested_keyframe_comes_within_the_frames_in_flight_and_only_in_its_
 }
 
 #[tokio::test]
+async fn pictures_of_an_unwatched_while_are_decoded_and_not_encoded() {
+    let (mut rig, packets) = small_rig(SMALL).await;
+    rig.feed(&packets[..20], BOTH).await;
+    for quality in [Quality::Low, Quality::Medium] {
+        rig.send(Command::Pause(quality)).await;
+    }
+    // Nothing of 20..60 is sent but, when somebody watches again, what follows the last keyframe.
+    let key = (20..60).rev().find(|&n| packets[n].keyframe).expect("a keyframe every second");
+    for quality in [Quality::Low, Quality::Medium] {
+        rig.send(Command::Resume(quality)).await;
+    }
+    rig.send(Command::SkipTo(SMALL.pts(59))).await;
+    for packet in &packets[key..60] {
+        rig.send(Command::Unit(Unit::Packet(packet.clone()))).await;
+    }
+    rig.feed(&packets[60..], BOTH).await;
+    rig.finish().await;
+    for quality in [Quality::Low, Quality::Medium] {
+        let frames = look::layer(&rig.encoded, quality);
+        let resumed = frames.iter().position(|f| f.pts >= SMALL.pts(20)).expect("it resumes");
+        assert_eq!((frames[resumed].pts, frames[resumed].keyframe), (SMALL.pts(59), true));
+        assert_eq!(look::decode(&frames[resumed..], look::H264)[0].counter, 59);
+    }
+}
+
+#[tokio::test]
 async fn a_paused_layer_makes_nothing_and_resumes_with_a_keyframe_of_now() {
     let (mut rig, packets) = small_rig(SMALL).await;
     rig.feed(&packets[..20], &[Quality::Low]).await;

@@ -66,6 +66,8 @@ pub(super) struct Actor {
     /// Connections that came too late for this session.
     pub(super) deferred: Vec<Request>,
     pub(super) worker: Option<Worker>,
+    /// Those that the worker has.
+    layers: Qualities,
     pub(super) paused: Qualities,
     pub(super) room: Arc<OnceLock<Participant>>,
     pub(super) joining: Option<AbortHandle>,
@@ -117,6 +119,7 @@ impl Actor {
             next_source: FIRST.0,
             deferred: Vec::new(),
             worker: None,
+            layers: Qualities::NONE,
             paused: Qualities::NONE,
             room: Arc::default(),
             joining: None,
@@ -160,7 +163,10 @@ impl Actor {
             ended_well(joined);
         }
         match news {
-            News::Input(input) | News::Message(Message::Input(input)) => self.handle(input),
+            News::Input(input) | News::Message(Message::Input(input)) => {
+                self.note_layers(&input);
+                self.handle(input);
+            }
             News::Message(Message::Accepted(id, closer)) => {
                 if let Some(source) = self.sources.get_mut(&id) {
                     source.stage = Stage::Flows(closer);
@@ -184,6 +190,20 @@ impl Actor {
     pub(super) fn handle(&mut self, input: Input) {
         for output in self.ingress.handle(Instant::now(), input) {
             self.carry_out(output);
+        }
+        let watched = !self.layers.without(self.paused).is_empty();
+        if let Some(worker) = &mut self.worker {
+            worker.set_watched(watched);
+        }
+    }
+
+    /// The worker says which layers there will be.
+    fn note_layers(&mut self, input: &Input) {
+        if let Input::LayersReady { worker, layers } = input
+            && let Some(ours) = self.worker.as_mut().filter(|ours| ours.id == *worker)
+        {
+            ours.laid_out();
+            self.layers = layers.iter().map(|layer| layer.quality).collect();
         }
     }
 

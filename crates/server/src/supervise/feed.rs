@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use media::{Bound, GopCache, MediaTime, Queue, Timeline, Unit};
+use media::{Bound, GopCache, Kind, MediaTime, Queue, Timeline, Unit};
 use tokio::sync::Notify;
 
 /// What a worker may fall behind before pictures are dropped. Half of the latency that a subscriber may see added after
@@ -31,6 +31,8 @@ struct Inner {
     replay: VecDeque<Unit>,
     cache: GopCache,
     timeline: Timeline,
+    /// Nobody watches: pictures are kept for later, not given out.
+    asleep: bool,
     newest: Option<MediaTime>,
 }
 
@@ -42,6 +44,7 @@ impl Feed {
             replay: VecDeque::new(),
             cache: GopCache::new(KEPT_BYTES),
             timeline: Timeline::new(),
+            asleep: false,
             newest: None,
         };
         Self { epoch, inner: Mutex::new(inner), filled: Notify::new() }
@@ -79,13 +82,50 @@ impl Feed {
     /// The next unit, if there is one.
     pub(crate) fn try_next(&self) -> Option<Unit> {
         let mut inner = self.lock();
-        inner.replay.pop_front().or_else(|| inner.queue.pop())
+        let Inner { replay, queue, asleep, .. } = &mut *inner;
+        let picture = |unit: &Unit| matches!(unit, Unit::Packet(packet) if packet.kind == Kind::Video);
+        std::iter::from_fn(|| replay.pop_front().or_else(|| queue.pop()))
+            .find(|unit| !(*asleep && picture(unit)))
+    }
+
+    /// Nobody watches: from now on pictures are kept since the last key picture, and not given out. Sound is.
+    pub(crate) fn sleep(&self) {
+        self.lock().asleep = true;
+    }
+
+    /// Somebody watches again: the pictures since the last key picture are given out first. Returns the time of the newest
+    /// of them, which is the first that is worth showing; `None` when a key picture has to be waited for.
+    pub(crate) fn wake(&self) -> Option<MediaTime> {
+        let mut inner = self.lock();
+        if !std::mem::take(&mut inner.asleep) {
+            return None;
+        }
+        let kept =
+            inner.cache.replay().filter(|unit| matches!(unit, Unit::Packet(p) if p.kind == Kind::Video));
+        let kept: VecDeque<Unit> = kept.collect();
+        let newest =
+            kept.iter().filter_map(|unit| if let Unit::Packet(p) = unit { Some(p.pts) } else { None }).max();
+        // What waits is in the cache as well, but for the sound.
+        let waiting: Vec<Unit> = std::iter::from_fn(|| inner.queue.pop()).collect();
+        if newest.is_none() {
+            inner.queue.clear();
+        }
+        for unit in waiting {
+            if !matches!(&unit, Unit::Packet(packet) if packet.kind == Kind::Video) {
+                inner.queue.push(unit);
+            }
+        }
+        inner.replay = kept;
+        drop(inner);
+        self.filled.notify_one();
+        newest
     }
 
     /// Another worker starts: it gets the formats and all since the last key picture first. Returns the newest time in
     /// there: what is not after it has been encoded already.
     pub(crate) fn rewind(&self) -> Option<MediaTime> {
         let mut inner = self.lock();
+        inner.asleep = false;
         inner.replay = inner.cache.replay().collect();
         // All that waited is in the cache too, unless the group was too large to keep: then a key picture is awaited.
         inner.queue = Queue::new(BOUND);
@@ -141,6 +181,57 @@ mod tests {
         assert_eq!(feed.rewind(), Some(MediaTime::from_millis(99)));
         feed.push(picture(132, false), epoch);
         assert_eq!(drain(&feed), [format(), picture(66, true), picture(99, false), picture(132, false)]);
+    }
+
+    fn sound(ms: i64) -> Unit {
+        let time = MediaTime::from_millis(ms);
+        Unit::Packet(Packet {
+            track: TrackId(1),
+            kind: Kind::Audio,
+            pts: time,
+            dts: time,
+            keyframe: true,
+            data: Bytes::new(),
+        })
+    }
+
+    #[test]
+    fn while_nobody_watches_only_sound_is_given_out() {
+        let epoch = Instant::now();
+        let feed = Feed::new(epoch);
+        feed.push(picture(0, true), epoch);
+        feed.sleep();
+        for unit in [sound(10), picture(33, false), picture(66, true), sound(70)] {
+            feed.push(unit, epoch);
+        }
+        assert_eq!(drain(&feed), [sound(10), sound(70)]);
+    }
+
+    #[test]
+    fn who_watches_again_gets_the_pictures_since_the_last_key_picture_once() {
+        let epoch = Instant::now();
+        let feed = Feed::new(epoch);
+        feed.sleep();
+        for unit in [picture(0, true), picture(33, false), picture(66, true), sound(70), picture(99, false)] {
+            feed.push(unit, epoch);
+        }
+        assert_eq!(feed.wake(), Some(MediaTime::from_millis(99)));
+        feed.push(picture(132, false), epoch);
+        assert_eq!(drain(&feed), [picture(66, true), picture(99, false), sound(70), picture(132, false)]);
+        assert_eq!(feed.wake(), None, "it is awake");
+    }
+
+    #[test]
+    fn without_a_key_picture_at_hand_one_is_waited_for() {
+        let epoch = Instant::now();
+        let feed = Feed::new(epoch);
+        feed.sleep();
+        feed.push(picture(0, false), epoch);
+        assert_eq!(feed.wake(), None);
+        for unit in [picture(33, false), sound(40), picture(66, true)] {
+            feed.push(unit, epoch);
+        }
+        assert_eq!(drain(&feed), [sound(40), picture(66, true)]);
     }
 
     #[test]

@@ -28,11 +28,17 @@ pub(super) struct Worker {
     pub(super) id: WorkerId,
     orders: mpsc::Sender<Order>,
     stop: CancellationToken,
+    laid_out: bool,
+    watched: bool,
 }
 
 #[derive(Debug)]
 enum Order {
     Send(Command),
+    /// Nobody watches: no pictures from here on.
+    Sleep,
+    /// Somebody does again.
+    Wake,
     /// Nothing more comes from the source.
     Finish,
 }
@@ -59,13 +65,26 @@ impl Worker {
     ) -> (Self, impl Future<Output = ()>) {
         let (orders, waiting) = mpsc::channel(COMMANDS);
         let stop = CancellationToken::new();
-        let worker = Self { id: job.id, orders, stop: stop.clone() };
+        let worker = Self { id: job.id, orders, stop: stop.clone(), laid_out: false, watched: true };
         (worker, run(launch, job, waiting, stop, mail, metrics))
     }
 
     /// Passes a command on, after what has been passed on before.
     pub(super) fn send(&self, command: Command) {
         self.order(Order::Send(command));
+    }
+
+    /// The worker knows its layers: pictures can be kept from it while nobody watches.
+    pub(super) fn laid_out(&mut self) {
+        self.laid_out = true;
+    }
+
+    /// Gives it pictures or keeps them from it, if that is a change.
+    pub(super) fn set_watched(&mut self, watched: bool) {
+        if self.laid_out && self.watched != watched {
+            self.watched = watched;
+            self.order(if watched { Order::Wake } else { Order::Sleep });
+        }
     }
 
     /// Lets it give out what it has, then end.
@@ -176,6 +195,14 @@ async fn feed(mut sender: Sender, job: &Job, mut orders: mpsc::Receiver<Order>) 
             biased;
             order = orders.recv() => match order {
                 Some(Order::Send(command)) => command,
+                Some(Order::Sleep) => {
+                    job.feed.sleep();
+                    continue;
+                }
+                Some(Order::Wake) => match job.feed.wake() {
+                    Some(newest) => Command::SkipTo(newest),
+                    None => continue,
+                },
                 Some(Order::Finish) | None => break,
             },
             unit = job.feed.next() => Command::Unit(unit),
