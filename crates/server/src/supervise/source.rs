@@ -15,6 +15,9 @@ use crate::metrics::{self, Metrics, Publication};
 /// The state machine hears of media this often: far under its own stall limits, far over the packet rate.
 pub(super) const SUMMARY: Duration = Duration::from_millis(200);
 
+/// Lines about dropped packets are this far apart at least.
+const LINE: Duration = Duration::from_secs(1);
+
 /// A connection as the session's actor holds it.
 #[derive(Debug)]
 pub(super) struct Source {
@@ -95,7 +98,7 @@ async fn read(
     mail: &Mail,
     metrics: &Metrics,
 ) -> SourceEnd {
-    let mut tally = Tally::new(id, Instant::now());
+    let mut tally = Tally::new(id);
     loop {
         let unit = match publisher.recv().await {
             Some(Event::Unit(unit)) => unit,
@@ -124,8 +127,8 @@ async fn read(
         let dropped = feed.push(unit, now);
         if dropped > 0 {
             metrics.queue_dropped("publisher_to_worker", dropped as u64);
-            tally.dropped += dropped as u64;
         }
+        tally.dropped(dropped, now);
     }
 }
 
@@ -148,21 +151,23 @@ fn promised(metadata: &Metadata) -> impl Iterator<Item = Kind> {
     video.into_iter().chain(said(&metadata.audio_codec).then_some(Kind::Audio))
 }
 
-/// What came since the last summary.
+/// What came since the last summary, and what was dropped since the last line about it.
 struct Tally {
     source: SourceId,
-    since: Instant,
+    /// The last summary; `None` before the first, which is due with the first packet.
+    told: Option<Instant>,
     video_bytes: u64,
     audio_bytes: u64,
     dropped: u64,
-    logged: Instant,
+    logged: Option<Instant>,
 }
 
 impl Tally {
-    fn new(source: SourceId, now: Instant) -> Self {
-        Self { source, since: now, video_bytes: 0, audio_bytes: 0, dropped: 0, logged: now }
+    fn new(source: SourceId) -> Self {
+        Self { source, told: None, video_bytes: 0, audio_bytes: 0, dropped: 0, logged: None }
     }
 
+    /// Counts what came at `now`; gives a summary when one is due.
     fn count(&mut self, unit: &Unit, now: Instant) -> Option<Input> {
         if let Unit::Packet(packet) = unit {
             match packet.kind {
@@ -170,21 +175,52 @@ impl Tally {
                 Kind::Audio => self.audio_bytes += packet.data.len() as u64,
             }
         }
-        if self.dropped > 0 && now.duration_since(self.logged) >= Duration::from_secs(1) {
+        let nothing = self.video_bytes + self.audio_bytes == 0;
+        if nothing || self.told.is_some_and(|told| now.duration_since(told) < SUMMARY) {
+            return None;
+        }
+        self.told = Some(now);
+        let (video_bytes, audio_bytes) =
+            (std::mem::take(&mut self.video_bytes), std::mem::take(&mut self.audio_bytes));
+        Some(Input::SourceMedia { source: self.source, video_bytes, audio_bytes })
+    }
+
+    /// Counts what the queue dropped; one line a second at most.
+    fn dropped(&mut self, packets: usize, now: Instant) {
+        self.dropped += packets as u64;
+        if self.dropped > 0 && self.logged.is_none_or(|logged| now.duration_since(logged) >= LINE) {
+            self.logged = Some(now);
             let dropped = std::mem::take(&mut self.dropped);
-            self.logged = now;
             tracing::warn!(
                 dropped,
                 "queue from publisher to worker is full: packets dropped up to a key picture"
             );
         }
-        let first = self.video_bytes + self.audio_bytes > 0 && self.since == self.logged;
-        if !first && now.duration_since(self.since) < SUMMARY {
-            return None;
-        }
-        self.since = now;
-        let (video_bytes, audio_bytes) =
-            (std::mem::take(&mut self.video_bytes), std::mem::take(&mut self.audio_bytes));
-        Some(Input::SourceMedia { source: self.source, video_bytes, audio_bytes })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use media::{MediaTime, Packet, TrackId};
+
+    #[test]
+    fn the_first_packet_is_told_at_once_and_the_others_together() {
+        let start = Instant::now();
+        let unit = Unit::Packet(Packet {
+            track: TrackId(0),
+            kind: Kind::Video,
+            pts: MediaTime::ZERO,
+            dts: MediaTime::ZERO,
+            keyframe: true,
+            data: Bytes::from_static(&[0; 10]),
+        });
+        let mut tally = Tally::new(SourceId(3));
+        let told =
+            |video_bytes| Some(Input::SourceMedia { source: SourceId(3), video_bytes, audio_bytes: 0 });
+        assert_eq!(tally.count(&unit, start), told(10));
+        assert_eq!(tally.count(&unit, start + SUMMARY / 2), None);
+        assert_eq!(tally.count(&unit, start + SUMMARY), told(20));
     }
 }
