@@ -9,7 +9,8 @@ use rtc::room::Cadence;
 use super::shared::{OUTPUTS, Shared, index};
 
 /// How much later than a picture that leaves together with it sound is heard: libwebrtc's jitter buffer holds even sound for
-/// 35 to 50 ms; pictures stay 15 to 20 ms in theirs, and are then decoded. Measured from end to end: -10 to 25 ms. Rooms play
+/// 35 to 50 ms; pictures stay 15 to 20 ms in theirs, and are then decoded. Tuned by hand with one clip and one subscriber
+/// (docs/adr/0008): 55 ms was far too much, this came out near zero. Rooms play
 /// a publisher's tracks in sync only if they were made so, which is not the default, so it is done here.
 const RECEIVER_LAG: Duration = Duration::from_millis(10);
 
