@@ -1,6 +1,5 @@
 use std::collections::VecDeque;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use crate::Admitted;
@@ -86,14 +85,10 @@ pub struct Admission {
     idle_cores: f64,
     transcoded: Learned,
     passed: Learned,
-    /// Granted lately: until when, and how many cores.
-    pending: Vec<(Instant, f64)>,
+    /// Those of running sessions, and of sessions that ended since the last sample but one.
+    grants: Vec<Grant>,
     /// The last samples of the idle time, oldest first.
     samples: VecDeque<f64>,
-    /// One more reference per claim; what claims gave back since the last sample, in thousandths of a core.
-    claims: Arc<AtomicU64>,
-    /// What they gave back before it, which that sample does not wholly show.
-    given_back: f64,
     closed: bool,
 }
 
@@ -101,13 +96,24 @@ pub struct Admission {
 #[derive(Debug)]
 #[must_use = "dropping it frees the place"]
 pub struct Claim {
-    place: Arc<AtomicU64>,
-    cores: f64,
+    _place: Arc<()>,
 }
 
-impl Drop for Claim {
-    fn drop(&mut self) {
-        self.place.fetch_add((self.cores * 1000.0) as u64, Ordering::Relaxed);
+/// What is known of a claim.
+#[derive(Debug)]
+struct Grant {
+    /// Dead once the claim is dropped.
+    claim: Weak<()>,
+    cores: f64,
+    /// By then its load shows in the samples.
+    shows: Instant,
+    /// It was dead at the last sample already.
+    past: bool,
+}
+
+impl Grant {
+    fn is_held(&self) -> bool {
+        self.claim.strong_count() > 0
     }
 }
 
@@ -137,10 +143,8 @@ impl Admission {
             idle_cores: cores,
             transcoded: Learned::starting_at(TRANSCODED_CORES),
             passed: Learned::starting_at(PASSED_CORES),
-            pending: Vec::new(),
+            grants: Vec::new(),
             samples: VecDeque::new(),
-            claims: Arc::default(),
-            given_back: 0.0,
             closed: false,
         }
     }
@@ -163,7 +167,8 @@ impl Admission {
         self.samples.push_back(sample);
         let mean = self.samples.iter().sum::<f64>() / self.samples.len() as f64;
         self.idle_cores = sample.max(mean);
-        self.given_back = self.claims.swap(0, Ordering::Relaxed) as f64 / 1000.0;
+        // The first sample after a session's end still shows a part of it.
+        self.grants.retain_mut(|grant| grant.is_held() || !std::mem::replace(&mut grant.past, true));
     }
 
     /// Takes the measured CPU time of one running session, in cores. Only of a session all of whose layers are encoded:
@@ -188,7 +193,7 @@ impl Admission {
 
     /// Sessions that hold a claim.
     pub fn active(&self) -> usize {
-        Arc::strong_count(&self.claims) - 1
+        self.grants.iter().filter(|grant| grant.is_held()).count()
     }
 
     /// A place for a publisher that has connected, or the answer to give to [`Input::Admission`](crate::Input::Admission).
@@ -198,13 +203,13 @@ impl Admission {
         if self.closed {
             return Err(Admitted::ShuttingDown);
         }
-        self.pending.retain(|(until, _)| *until > now);
         if !self.has_room(now, work, self.costs.min_idle_ratio / 2.0) {
             return Err(Admitted::Full);
         }
-        let cores = self.cost(work);
-        self.pending.push((now + PENDING, cores));
-        Ok(Claim { place: self.claims.clone(), cores })
+        let place = Arc::default();
+        let claim = Arc::downgrade(&place);
+        self.grants.push(Grant { claim, cores: self.cost(work), shows: now + PENDING, past: false });
+        Ok(Claim { _place: place })
     }
 
     /// True when there is room for the most expensive kind of session (`/availability`), with all of `min_idle_ratio` left free.
@@ -217,9 +222,12 @@ impl Admission {
         if self.costs.of(work).is_none() && self.active() == 0 {
             return true;
         }
-        let pending: f64 =
-            self.pending.iter().filter(|(until, _)| *until > now).map(|(_, cores)| cores).sum();
-        let given_back = self.given_back + self.claims.load(Ordering::Relaxed) as f64 / 1000.0;
+        let cores = |wanted: fn(bool, bool) -> bool| -> f64 {
+            let wanted = |grant: &&Grant| wanted(grant.is_held(), grant.shows <= now);
+            self.grants.iter().filter(wanted).map(|grant| grant.cores).sum()
+        };
+        let pending = cores(|held, shows| held && !shows);
+        let given_back = cores(|held, shows| !held && shows);
         let idle = (self.idle_cores + given_back).min(self.cores);
         idle - pending - idle_ratio * self.cores > self.cost(work)
     }
@@ -296,6 +304,29 @@ mod tests {
         drop(again);
         (0..2).for_each(|_| admission.observe_idle(0.5));
         assert_eq!(admission.admit(later + PENDING, Work::Rtmp).unwrap_err(), Admitted::Full, "only once");
+    }
+
+    #[test]
+    fn sessions_that_are_over_leave_nothing_pending() {
+        let (mut admission, now) = set(0.6, 2.0);
+        for _ in 0..3 {
+            drop(admission.admit(now, Work::Rtmp).unwrap());
+            (0..2).for_each(|_| admission.observe_idle(2.0));
+        }
+        assert!(admission.admit(now, Work::Rtmp).is_ok());
+    }
+
+    #[test]
+    fn a_storm_of_short_sessions_makes_no_room_that_is_not_there() {
+        let (mut admission, now) = set(0.1, 2.0);
+        let claims: Vec<_> = (0..10).map(|_| admission.admit(now, Work::Rtmp).unwrap()).collect();
+        (0..5).for_each(|_| admission.observe_idle(0.2));
+        drop(claims);
+        assert_eq!(
+            admission.admit(now, Work::Rtmp).unwrap_err(),
+            Admitted::Full,
+            "they had used nothing yet"
+        );
     }
 
     #[test]
