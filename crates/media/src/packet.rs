@@ -52,6 +52,16 @@ pub enum Output {
     Video(Quality),
 }
 
+impl Output {
+    /// Sound or picture.
+    pub fn kind(self) -> Kind {
+        match self {
+            Output::Audio => Kind::Audio,
+            Output::Video(_) => Kind::Video,
+        }
+    }
+}
+
 impl fmt::Display for Output {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use crate::{Encoded, Format, Kind, MediaTime, Output, Packet, TrackId, Unit};
+use crate::{Encoded, Format, Kind, MediaTime, Packet, TrackId, Unit};
 
 /// How much a queue may hold. Past either bound it drops from the old end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,11 +40,7 @@ impl Item for Unit {
 
 impl Item for Encoded {
     fn media(&self) -> Option<(Kind, MediaTime, bool)> {
-        let kind = match self.output {
-            Output::Audio => Kind::Audio,
-            Output::Video(_) => Kind::Video,
-        };
-        Some((kind, self.pts, self.keyframe))
+        Some((self.output.kind(), self.pts, self.keyframe))
     }
 
     fn bytes(&self) -> usize {

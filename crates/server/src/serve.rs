@@ -59,12 +59,11 @@ pub async fn serve(config: Config, worker: PathBuf) -> Result<()> {
     let supervisor = Supervisor::new(shared(&config, &bus, launch, &metrics).await?);
     open_pages(&config, &health, &metrics, &supervisor, &stop, &mut tasks).await?;
     let listener = listen(&config)?;
-    let deaf = stop.child_token();
     tasks.spawn(sample(supervisor.clone(), health.clone(), metrics.clone(), stop.clone()));
     tasks.spawn(watch_redis(bus.clone(), health.clone(), metrics.clone(), stop.clone()));
     if let Some(listener) = listener {
         tracing::info!(address = %listener.local_addr(), "listening for RTMP");
-        tasks.spawn(admit(listener, supervisor.clone(), deaf.clone()));
+        tasks.spawn(admit(listener, supervisor.clone(), stop.clone()));
     }
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
     drain(&mut signals, &health, &supervisor).await;

@@ -2,6 +2,8 @@ use std::time::{Duration, Instant};
 
 use media::MediaTime;
 
+use super::epoch::shift;
+
 /// What a source's bursts may be spread over. Encoders write sound together with the next picture, so it comes in bursts of one
 /// picture's time: 33 or 40 ms. Sound that comes later than this leaves at once.
 const SPREAD_LIMIT: Duration = Duration::from_millis(60);
@@ -50,7 +52,7 @@ impl Cadence {
     pub fn leaves(&self, now: Instant, pts: MediaTime) -> Option<Instant> {
         let window = self.now.filter(|window| now.saturating_duration_since(window.last) < SILENCE)?;
         let (early, spread) = self.extent(window.early);
-        after(early + spread, pts)
+        shift(early + spread, pts.nanos())
     }
 
     /// The earliest zero, and how much later others may be that are waited for.
@@ -76,13 +78,7 @@ impl Cadence {
 }
 
 fn zero(now: Instant, pts: MediaTime) -> Option<Instant> {
-    after(now, MediaTime::ZERO.since(pts))
-}
-
-fn after(at: Instant, time: MediaTime) -> Option<Instant> {
-    let nanos = time.nanos();
-    let by = Duration::from_nanos(nanos.unsigned_abs());
-    if nanos < 0 { at.checked_sub(by) } else { at.checked_add(by) }
+    shift(now, pts.nanos().saturating_neg())
 }
 
 #[cfg(test)]

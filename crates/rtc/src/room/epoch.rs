@@ -31,7 +31,8 @@ impl Epoch {
     }
 }
 
-fn shift(at: Instant, nanos: i64) -> Option<Instant> {
+/// `nanos` after `at`, or before it when negative.
+pub(super) fn shift(at: Instant, nanos: i64) -> Option<Instant> {
     let by = Duration::from_nanos(nanos.unsigned_abs());
     if nanos < 0 { at.checked_sub(by) } else { at.checked_add(by) }
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use livekit::room::Participant;
-use media::{Encoded, MediaTime, Output};
+use media::{Encoded, MediaTime};
 use pipeline::{Command, Event, Incoming, Launch, Plan, Receiver, Sender, Start};
 use session::{Input, Qualities, SourceId, SourceInfo, WorkerId};
 use tokio::sync::mpsc;
@@ -288,15 +288,11 @@ impl<'a> Ear<'a> {
 
     async fn pass_on(&mut self, encoded: Encoded) {
         let now = Instant::now();
-        let (output, pts) = (encoded.output, encoded.pts);
         // Before the room is there, frames have nowhere to go; once it is, it asks for keyframes.
         if let Some(room) = self.job.room.get() {
             let came = MediaTime::from_duration(now.saturating_duration_since(self.job.epoch));
-            let kind = match output {
-                Output::Audio => media::Kind::Audio,
-                Output::Video(_) => media::Kind::Video,
-            };
-            self.metrics.packet_latency(kind, crate::metrics::Input::Rtmp, came.duration_since(pts));
+            let late = came.duration_since(encoded.pts);
+            self.metrics.packet_latency(encoded.output.kind(), crate::metrics::Input::Rtmp, late);
             if !room.write(encoded) {
                 self.lost += 1;
             }
