@@ -1,6 +1,9 @@
-"""Ports that the OS picks, so that runs beside each other never meet."""
+"""Free ports at random, outside the range that the OS gives to connections: those can be taken before they are used."""
 
+import random
 import socket
+
+RANGE = range(20000, 30000)
 
 
 def tcp() -> int:
@@ -14,7 +17,7 @@ def udp() -> int:
 
 
 def preferred(port: int) -> int:
-    """This TCP port if it is free, else one that the OS picks."""
+    """This TCP port if it is free, else another free one."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -32,6 +35,10 @@ def accepts(port: int) -> bool:
 
 
 def _free(kind: socket.SocketKind) -> int:
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    while True:
+        with socket.socket(socket.AF_INET, kind) as probe:
+            try:
+                probe.bind(("127.0.0.1", random.choice(RANGE)))
+            except OSError:
+                continue
+            return probe.getsockname()[1]
