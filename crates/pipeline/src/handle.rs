@@ -20,7 +20,8 @@ use tokio::{
 use crate::{
     launch::{Error, Launch},
     log::Log,
-    wire::{self, Command, Event, Frame, Message as _, Start},
+    message::{Command, Event, Start},
+    wire::{self, Frame, Message as _},
 };
 
 /// Bytes that frames are cut from: several of them share one block, which lives as long as the longest-lived.

@@ -14,11 +14,12 @@ pub mod handle;
 pub mod ladder;
 mod launch;
 mod log;
+mod message;
 pub mod plan;
 pub mod wire;
 
 pub use element::{Element, Property};
 pub use handle::{Exit, Handle, Incoming, Receiver, Sender};
 pub use launch::{Error, Launch};
+pub use message::{Command, Effort, Event, Load, Source, Start};
 pub use plan::{Audio, Branch, Picture, Plan};
-pub use wire::{Command, Event, Source, Start};

@@ -4,11 +4,11 @@
 //! rounded up, so that flooring them to a 90 kHz or 48 kHz clock gives the publisher's own tick back.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut, buf::Chain};
-use media::{Codec, Encoded, Format, Kind, Layer, MediaTime, Output, Packet, Quality, TrackId, Unit};
+use media::{Codec, Encoded, Format, Kind, MediaTime, Output, Packet, Quality, TrackId, Unit};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::Plan;
+use crate::{Command, Event};
 
 /// Longest frame: an access unit of an 8K intra-only source fits several times. Past it the peer is broken or hostile.
 pub const MAX_FRAME: usize = 16 << 20;
@@ -20,86 +20,6 @@ const HEADER: usize = 4;
 
 /// Bytes ready for a socket: a small head, and the payload as it was given.
 pub type Frame = Chain<Bytes, Bytes>;
-
-/// The first command.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Start {
-    /// What to make.
-    pub plan: Plan,
-    /// Pictures and sound before it are decoded, not sent: a worker that takes over from a dead one is fed from the
-    /// last keyframe and goes on where that one stopped.
-    pub output_from: Option<MediaTime>,
-}
-
-/// From the server to a worker.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Command {
-    /// Comes first, and once.
-    Start(Box<Start>),
-    /// A track's format or one of its access units.
-    Unit(Unit),
-    /// Make this layer's next frame a keyframe.
-    Keyframe(Quality),
-    /// Stop scaling and encoding this layer. Idempotent.
-    Pause(Quality),
-    /// Go on, with a keyframe. Idempotent.
-    Resume(Quality),
-    /// Pictures before this time are decoded only, as with [`Start::output_from`]: what follows starts at a keyframe that
-    /// has gone by while nobody watched.
-    SkipTo(MediaTime),
-    /// Nothing more comes: finish what is under way, then say [`Event::Ended`].
-    EndOfStream,
-}
-
-/// From a worker to the server.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Event {
-    /// The worker has started its machinery; units may have been sent before.
-    Ready,
-    /// What a track turned out to be; again when it changes.
-    Source(Source),
-    /// The layers that will come, with their real sizes, smallest first; again when they change.
-    Layers(Vec<Layer>),
-    /// Sound will come, with so many channels.
-    Audio {
-        /// 1 or 2.
-        channels: u8,
-    },
-    /// One frame for the room.
-    Encoded(Encoded),
-    /// Something an operator should know; the session goes on.
-    Warning(String),
-    /// The session cannot go on in this worker.
-    Failed(String),
-    /// The answer to [`Command::EndOfStream`]: every frame has been sent.
-    Ended,
-}
-
-/// A track as decoded: what LiveKit is told of the input.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Source {
-    /// A picture, upright.
-    Video {
-        /// As sent by the publisher.
-        codec: Codec,
-        /// Pixels.
-        width: u32,
-        /// Pixels.
-        height: u32,
-        /// Frames per 1 000 s.
-        fps_milli: u32,
-    },
-    /// Sound.
-    Audio {
-        /// As sent by the publisher.
-        codec: Codec,
-        /// As sent by the publisher.
-        channels: u32,
-        /// Hz.
-        sample_rate: u32,
-    },
-}
 
 /// Bytes that are no message, or a message too large to be one.
 #[derive(Debug, Error)]
@@ -196,6 +116,14 @@ impl Message for Command {
             Command::Resume(quality) => frame(6, &[quality.number()], Bytes::new()),
             Command::EndOfStream => frame(7, &[], Bytes::new()),
             Command::SkipTo(time) => frame(8, &nanos_up(time).to_be_bytes(), Bytes::new()),
+            Command::ResumeAt(quality, time) => {
+                let mut head = BytesMut::new();
+                head.put_u8(quality.number());
+                head.put_i64(nanos_up(time));
+                frame(9, &head, Bytes::new())
+            }
+            Command::Effort(effort) => json(10, &effort),
+            Command::SoundLoss(percent) => frame(11, &[percent], Bytes::new()),
         }
     }
 
@@ -221,6 +149,9 @@ impl Message for Command {
             6 => Command::Resume(body.quality()?),
             7 => Command::EndOfStream,
             8 => Command::SkipTo(body.time("time")?),
+            9 => Command::ResumeAt(body.quality()?, body.time("time")?),
+            10 => Command::Effort(body.json()?),
+            11 => Command::SoundLoss(body.byte("percent")?),
             tag => return Err(Error::Tag { tag }),
         };
         body.end()?;
@@ -251,6 +182,7 @@ impl Message for Event {
             Event::Warning(text) => frame(6, &[], cut(text)),
             Event::Failed(text) => frame(7, &[], cut(text)),
             Event::Ended => frame(8, &[], Bytes::new()),
+            Event::Load(load) => json(9, &load),
         }
     }
 
@@ -270,6 +202,7 @@ impl Message for Event {
             6 => Event::Warning(body.text()),
             7 => Event::Failed(body.text()),
             8 => Event::Ended,
+            9 => Event::Load(body.json()?),
             tag => return Err(Error::Tag { tag }),
         };
         body.end()?;

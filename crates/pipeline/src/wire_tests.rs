@@ -1,7 +1,8 @@
 use proptest::{collection::vec, prelude::*};
 
 use super::*;
-use crate::{Audio, ladder};
+use crate::{Audio, Effort, Load, Plan, Source, Start, ladder};
+use media::Layer;
 
 fn bytes<M: Message>(message: M) -> BytesMut {
     let mut frame = message.frame().unwrap();
@@ -49,6 +50,11 @@ fn command() -> impl Strategy<Value = Command> {
         quality().prop_map(Command::Keyframe),
         quality().prop_map(Command::Pause),
         quality().prop_map(Command::Resume),
+        (quality(), -1_i64 << 50..1 << 50)
+            .prop_map(|(quality, ticks)| Command::ResumeAt(quality, MediaTime::from_nanos(ticks))),
+        (any::<u8>(), any::<bool>())
+            .prop_map(|(speed, half_rate)| Command::Effort(Effort { speed, half_rate })),
+        any::<u8>().prop_map(Command::SoundLoss),
         Just(Command::EndOfStream),
         (-1_i64 << 50..1 << 50).prop_map(|ticks| Command::SkipTo(MediaTime::from_nanos(ticks))),
     ]
@@ -77,6 +83,8 @@ fn event() -> impl Strategy<Value = Event> {
         ".{0,80}".prop_map(Event::Warning),
         ".{0,80}".prop_map(Event::Failed),
         Just(Event::Ended),
+        (any::<u32>(), any::<u32>())
+            .prop_map(|(behind_ms, dropped)| Event::Load(Load { behind_ms, dropped })),
     ]
 }
 

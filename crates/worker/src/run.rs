@@ -186,6 +186,9 @@ impl Session {
             Command::Pause(quality) => self.video.pause(quality),
             Command::Resume(quality) => self.video.resume(quality),
             Command::SkipTo(time) => self.video.skip_to(time),
+            // Not made use of yet.
+            Command::ResumeAt(quality, _) => self.video.resume(quality),
+            Command::Effort(_) | Command::SoundLoss(_) => {}
             Command::EndOfStream => {
                 self.tracks().for_each(Track::end);
                 self.draining = Some(Drain::new(self.video_track.is_some(), self.audio_track.is_some()));
@@ -283,6 +286,9 @@ fn name(command: &Command) -> &'static str {
         Command::Pause(_) => "pause",
         Command::Resume(_) => "resume",
         Command::SkipTo(_) => "skip",
+        Command::ResumeAt(..) => "resume at",
+        Command::Effort(_) => "effort",
+        Command::SoundLoss(_) => "sound loss",
         Command::EndOfStream => "end of stream",
     }
 }

@@ -276,6 +276,7 @@ impl<'a> Ear<'a> {
                 tracing::warn!(%worker, "{text}");
                 return;
             }
+            Event::Load(_) => return,
             Event::Ready => Input::WorkerReady(worker),
             Event::Source(source) => Input::SourceInfo { worker, info: source_info(source) },
             Event::Layers(layers) => Input::LayersReady { worker, layers },

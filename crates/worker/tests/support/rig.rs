@@ -96,7 +96,7 @@ impl Rig {
             Incoming::Event(Event::Warning(warning)) => self.warnings.push(warning),
             Incoming::Event(Event::Failed(why)) => self.failed = Some(why),
             Incoming::Event(Event::Ended) => self.ended = true,
-            Incoming::Event(Event::Ready | Event::Audio { .. }) => {}
+            Incoming::Event(Event::Ready | Event::Audio { .. } | Event::Load(_)) => {}
             Incoming::Exit(exit) => self.exit = Some(exit),
         }
     }
