@@ -12,21 +12,19 @@ use pipeline::{Branch, Event};
 use crate::{
     build::{Chain, Error, News},
     clock,
-    inbox::{Frame, Inbox, Origin},
+    inbox::{Inbox, Origin},
+    input::Input,
     outbox::Outbox,
+    scaler::Scaler,
     track::copy,
 };
-
-/// Raw frames that wait for one scaler or encoder: 0.2 s at 30 fps. Enough for a burst out of the network; past it the
-/// machine is too slow and frames are dropped before they are encoded, so that latency stays bounded.
-const MAX_WAITING: u64 = 6;
 
 /// One layer at work: its scaler, if it needs one, and its encoder. They are chains of their own, so that a slow encoder
 /// holds up no smaller layer.
 #[derive(Debug)]
 pub(crate) struct Running {
     pub(crate) layer: Layer,
-    scaler: Option<Input>,
+    scaler: Option<Scaler>,
     encoder: Input,
     /// Where a keyframe is asked for.
     keyframes: gst::Element,
@@ -34,17 +32,6 @@ pub(crate) struct Running {
     key_wanted: bool,
     /// Given to the encoder, and not yet come out of it.
     key_under_way: Arc<AtomicBool>,
-}
-
-/// The bounded way into a chain of raw frames.
-#[derive(Debug)]
-struct Input {
-    chain: Chain,
-    fps: gst::Fraction,
-    /// As given, and as set.
-    caps: Option<(gst::Caps, gst::Caps)>,
-    last: Option<gst::ClockTime>,
-    dropped: u64,
 }
 
 impl Running {
@@ -60,11 +47,7 @@ impl Running {
         let scaler = if branch.scale.is_empty() {
             None
         } else {
-            let (chain, from) = (Chain::new()?, Origin::Layer(quality, generation));
-            let last = chain.append(chain.source.upcast_ref(), &branch.scale)?;
-            let inbox = inbox.clone();
-            chain.sink(&last, move |sample| inbox.offer(Frame { from, sample }))?;
-            Some(Input::new(chain, fps)?)
+            Some(Scaler::start(&branch.scale, fps, Origin::Layer(quality, generation), inbox)?)
         };
         let chain = Chain::new()?;
         let (encoder, behind) = branch.encode.split_first().expect("a branch has its encoder");
@@ -81,19 +64,15 @@ impl Running {
         self.key_wanted = true;
     }
 
-    /// Takes a frame of any size. True when it has the layer's size already: it goes to the encoder, and on to smaller
-    /// layers. False when it goes through the scaler, and comes back as a frame of this layer.
-    pub(crate) fn take(&mut self, frame: &gst::Sample) -> bool {
-        match &mut self.scaler {
-            Some(scaler) => {
-                scaler.push(frame);
-                false
-            }
-            None => {
-                self.encode(frame);
-                true
-            }
-        }
+    /// Takes a frame of any size. What has the layer's size at once goes to the encoder, and is returned for smaller
+    /// layers. `None` when it goes through a scaler's chain, and comes back as a frame of this layer.
+    pub(crate) fn take(&mut self, frame: &gst::Sample) -> Option<gst::Sample> {
+        let frame = match &mut self.scaler {
+            Some(scaler) => scaler.take(frame)?,
+            None => frame.clone(),
+        };
+        self.encode(&frame);
+        Some(frame)
     }
 
     /// Takes a frame of the layer's size.
@@ -109,62 +88,26 @@ impl Running {
 
     /// Frames dropped since the last call.
     pub(crate) fn take_dropped(&mut self) -> u64 {
-        let inputs = self.scaler.iter_mut().chain([&mut self.encoder]);
-        inputs.map(|input| std::mem::take(&mut input.dropped)).sum()
+        self.scaler.as_mut().map_or(0, Scaler::take_dropped) + self.encoder.take_dropped()
     }
 
     /// Nothing more comes into the scaler; false when there is none.
     pub(crate) fn end_scaler(&self) -> bool {
-        self.scaler.as_ref().is_some_and(|scaler| scaler.chain.source.end_of_stream().is_ok())
+        self.scaler.as_ref().is_some_and(Scaler::end)
     }
 
     /// Nothing more comes into the encoder.
     pub(crate) fn end_encoder(&self) {
         // A chain that has failed says why on its bus.
-        let _ = self.encoder.chain.source.end_of_stream();
+        let _ = self.encoder.end();
     }
 
     pub(crate) fn scaler_news(&self) -> Option<News> {
-        self.scaler.as_ref().and_then(|scaler| scaler.chain.news())
+        self.scaler.as_ref().and_then(Scaler::news)
     }
 
     pub(crate) fn encoder_news(&self) -> Option<News> {
-        self.encoder.chain.news()
-    }
-}
-
-impl Input {
-    fn new(chain: Chain, fps: gst::Fraction) -> Result<Self, Error> {
-        chain.play()?;
-        Ok(Self { chain, fps, caps: None, last: None, dropped: 0 })
-    }
-
-    fn push(&mut self, frame: &gst::Sample) {
-        let (Some(caps), Some(buffer)) = (frame.caps(), frame.buffer_owned()) else { return };
-        // When a larger layer is paused or resumed, frames that are still in its scaler come after newer ones.
-        if buffer.pts() <= self.last {
-            return;
-        }
-        if self.chain.source.property::<u64>("current-level-buffers") >= MAX_WAITING {
-            self.dropped += 1;
-            return;
-        }
-        self.last = buffer.pts();
-        self.follow(caps);
-        let _ = self.chain.source.push_buffer(buffer);
-    }
-
-    /// Frames come with the caps of whatever made them; their rate is replaced by the one that was fitted.
-    fn follow(&mut self, caps: &gst::CapsRef) {
-        if self.caps.as_ref().is_some_and(|(given, _)| given.as_ptr() == caps.as_ptr()) {
-            return;
-        }
-        let mut ours = caps.to_owned();
-        ours.make_mut().set("framerate", self.fps);
-        if self.caps.as_ref().is_none_or(|(_, set)| *set != ours) {
-            self.chain.source.set_caps(Some(&ours));
-        }
-        self.caps = Some((caps.to_owned(), ours));
+        self.encoder.news()
     }
 }
 

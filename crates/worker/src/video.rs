@@ -139,9 +139,11 @@ impl Video {
     /// Gives a frame to the largest running layer among the first `below`. What its scaler makes of it comes back and
     /// goes on to the next smaller; a layer that needs no scaler passes this one on.
     fn feed(&mut self, sample: &gst::Sample, below: usize) {
+        let mut sample = sample.clone();
         for at in (0..below).rev() {
-            if !self.is_paused(self.branches[at].layer.quality) && !self.branches[at].take(sample) {
-                return;
+            if !self.is_paused(self.branches[at].layer.quality) {
+                let Some(scaled) = self.branches[at].take(&sample) else { return };
+                sample = scaled;
             }
         }
     }

@@ -1,0 +1,70 @@
+use gst::prelude::*;
+use gstreamer as gst;
+
+use crate::build::{Chain, Error, News};
+
+/// Raw frames that wait for one scaler or encoder: 0.2 s at 30 fps. Enough for a burst out of the network; past it the
+/// machine is too slow and frames are dropped before they are encoded, so that latency stays bounded.
+const MAX_WAITING: u64 = 6;
+
+/// The bounded way into a chain of raw frames.
+#[derive(Debug)]
+pub(crate) struct Input {
+    chain: Chain,
+    fps: gst::Fraction,
+    /// As given, and as set.
+    caps: Option<(gst::Caps, gst::Caps)>,
+    last: Option<gst::ClockTime>,
+    dropped: u64,
+}
+
+impl Input {
+    /// Starts the chain. `fps` goes into the caps of what is pushed.
+    pub(crate) fn new(chain: Chain, fps: gst::Fraction) -> Result<Self, Error> {
+        chain.play()?;
+        Ok(Self { chain, fps, caps: None, last: None, dropped: 0 })
+    }
+
+    /// Hands a frame to the chain, unless it is older than the last one, or too many wait.
+    pub(crate) fn push(&mut self, frame: &gst::Sample) {
+        let (Some(caps), Some(buffer)) = (frame.caps(), frame.buffer_owned()) else { return };
+        // When a larger layer is paused or resumed, frames that are still in its scaler come after newer ones.
+        if buffer.pts() <= self.last {
+            return;
+        }
+        if self.chain.source.property::<u64>("current-level-buffers") >= MAX_WAITING {
+            self.dropped += 1;
+            return;
+        }
+        self.last = buffer.pts();
+        self.follow(caps);
+        let _ = self.chain.source.push_buffer(buffer);
+    }
+
+    /// Frames come with the caps of whatever made them; their rate is replaced by the one that was fitted.
+    fn follow(&mut self, caps: &gst::CapsRef) {
+        if self.caps.as_ref().is_some_and(|(given, _)| given.as_ptr() == caps.as_ptr()) {
+            return;
+        }
+        let mut ours = caps.to_owned();
+        ours.make_mut().set("framerate", self.fps);
+        if self.caps.as_ref().is_none_or(|(_, set)| *set != ours) {
+            self.chain.source.set_caps(Some(&ours));
+        }
+        self.caps = Some((caps.to_owned(), ours));
+    }
+
+    /// Frames dropped since the last call.
+    pub(crate) fn take_dropped(&mut self) -> u64 {
+        std::mem::take(&mut self.dropped)
+    }
+
+    /// Nothing more comes. False when the chain has failed: its bus says why.
+    pub(crate) fn end(&self) -> bool {
+        self.chain.source.end_of_stream().is_ok()
+    }
+
+    pub(crate) fn news(&self) -> Option<News> {
+        self.chain.news()
+    }
+}
