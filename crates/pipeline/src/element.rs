@@ -18,6 +18,8 @@ pub struct Property {
     pub value: String,
     /// Why it is not left at its default.
     pub reason: Cow<'static, str>,
+    /// Left out, rather than an error, where the element has no such property or value.
+    pub optional: bool,
 }
 
 impl Element {
@@ -34,17 +36,34 @@ impl Element {
         value: impl ToString,
         reason: impl Into<Cow<'static, str>>,
     ) -> Self {
-        self.properties.push(Property { name: name.into(), value: value.to_string(), reason: reason.into() });
+        let (name, value, reason) = (name.into(), value.to_string(), reason.into());
+        self.properties.push(Property { name, value, reason, optional: false });
         self
+    }
+
+    /// The same for a property that came with a later version of the element.
+    #[must_use]
+    pub(crate) fn set_where_possible(
+        self,
+        name: impl Into<Cow<'static, str>>,
+        value: impl ToString,
+        reason: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        let mut element = self.set(name, value, reason);
+        if let Some(property) = element.properties.last_mut() {
+            property.optional = true;
+        }
+        element
     }
 }
 
-/// The factory, then one indented `name = value  # reason` a line.
+/// The factory, then one indented `name = value  # reason` a line; `~` for `=` where it is optional.
 impl fmt::Display for Element {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "  {}", self.factory)?;
-        for Property { name, value, reason } in &self.properties {
-            writeln!(f, "    {name} = {value}  # {reason}")?;
+        for Property { name, value, reason, optional } in &self.properties {
+            let sign = if *optional { '~' } else { '=' };
+            writeln!(f, "    {name} {sign} {value}  # {reason}")?;
         }
         Ok(())
     }

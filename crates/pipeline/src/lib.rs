@@ -2,6 +2,7 @@
 //!
 //! * [`ladder`]: LiveKit's presets as [`media::Ladder`]s (data).
 //! * [`plan`]: which elements with which properties decode a source and encode its layers (pure, golden-tested).
+//! * [`encoder`]: how each encoder is driven (data).
 //! * [`wire`]: the framed messages of the one socket pair.
 //! * [`Handle`]: a worker process, or a pipeline on a thread behind the same socket pair.
 //!
@@ -9,7 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod element;
-mod encoder;
+pub mod encoder;
 pub mod handle;
 pub mod ladder;
 mod launch;

@@ -26,6 +26,9 @@ pub struct Plan {
     pub video: Ladder,
     /// The one encoding of the sound.
     pub audio: Audio,
+    /// Names of encoder recipes ([`encoder::Recipe::name`]), best first; empty: the software ones of the codec by rank.
+    #[serde(default)]
+    pub encoders: Vec<String>,
 }
 
 /// How sound is encoded, always as Opus in packets of 20 ms.
@@ -104,16 +107,45 @@ impl Plan {
 
     /// The branches for a picture, smallest first: each layer of the ladder shrunk to fit inside the picture, never
     /// enlarged, in the picture's shape, with even sides; up to the first that is as large as the picture.
-    /// Empty when nothing here encodes the ladder's codec. `cpus` bounds the encoders' threads.
-    pub fn fit(&self, picture: &Picture, cpus: u32) -> Vec<Branch> {
+    /// Empty when nothing here encodes the ladder's codec. `cpus` bounds the encoders' threads; `speed` is
+    /// [`crate::Effort::speed`]. Each branch's encoder is the first of [`Plan::encoders`].
+    pub fn fit(&self, picture: &Picture, cpus: u32, speed: u8) -> Vec<Branch> {
         let fps_milli = picture.fps_milli.min(self.video.max_fps_milli).max(1);
         let picture = Picture { fps_milli, ..*picture };
         let layers = fit_layers(&self.video.layers, picture.square());
+        let Some(first) = self.encoders().into_iter().next() else { return Vec::new() };
         let branch = |layer: &Layer| {
-            let encode = encoder::elements(self.video.codec, layer, &picture, cpus)?;
+            let encode = self.encode(&first, layer, &picture, cpus, speed)?;
             Some(Branch { layer: *layer, fps_milli, scale: scale_chain(layer, &picture), encode })
         };
         layers.iter().filter_map(branch).collect()
+    }
+
+    /// The names of the recipes to try, best first: those of the plan that make its codec, or when it has none of them
+    /// the software ones by rank. Never empty for H.264 and VP8.
+    pub fn encoders(&self) -> Vec<String> {
+        let makes = |recipe: &encoder::Recipe| recipe.codec == self.video.codec;
+        let given = self.encoders.iter().filter(|name| encoder::recipe(name).is_some_and(makes));
+        let given: Vec<String> = given.cloned().collect();
+        if !given.is_empty() {
+            return given;
+        }
+        let software = encoder::recipes().iter().filter(|r| r.kind == encoder::Kind::Software && makes(r));
+        software.map(|recipe| recipe.name.to_owned()).collect()
+    }
+
+    /// The chain from raw frames of the layer's size to the bytes that a room gets, by the recipe of this name; `picture`
+    /// gives the frame rate that is encoded. Nothing when there is no such recipe or it makes another codec.
+    pub fn encode(
+        &self,
+        encoder: &str,
+        layer: &Layer,
+        picture: &Picture,
+        cpus: u32,
+        speed: u8,
+    ) -> Option<Vec<Element>> {
+        let recipe = encoder::recipe(encoder).filter(|recipe| recipe.codec == self.video.codec)?;
+        Some(recipe.elements(layer, picture, cpus, speed))
     }
 
     /// The plan as text, for people and for `pipelines/golden/`; with the branches once a picture is known.
@@ -122,7 +154,7 @@ impl Plan {
         if let Some(picture) = picture {
             section(&mut out, "video", &self.decode(Kind::Video));
             decoder_section(&mut out, Kind::Video);
-            for branch in self.fit(picture, cpus).iter().rev() {
+            for branch in self.fit(picture, cpus, 0).iter().rev() {
                 let Layer { quality, width, height, bitrate_bps } = branch.layer;
                 let fps = f64::from(branch.fps_milli) / 1000.0;
                 let title = format!("layer {quality}: {width}x{height} at {fps} fps, {bitrate_bps} bit/s");
@@ -293,7 +325,7 @@ fn section(out: &mut String, title: &str, elements: &[Element]) {
 
 fn decoder_section(out: &mut String, kind: Kind) {
     let _ = writeln!(out, "  (the decoder inside decodebin3, where it has these)");
-    for Property { name, value, reason } in decoder_properties(kind) {
+    for Property { name, value, reason, .. } in decoder_properties(kind) {
         let _ = writeln!(out, "    {name} = {value}  # {reason}");
     }
 }

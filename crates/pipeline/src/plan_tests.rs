@@ -6,7 +6,7 @@ use super::*;
 use crate::ladder;
 
 fn plan(preset: &str) -> Plan {
-    Plan { video: ladder::preset(preset).unwrap(), audio: Audio::STEREO_96K }
+    Plan { video: ladder::preset(preset).unwrap(), audio: Audio::STEREO_96K, encoders: vec![] }
 }
 
 fn picture(width: u32, height: u32) -> Picture {
@@ -14,7 +14,7 @@ fn picture(width: u32, height: u32) -> Picture {
 }
 
 fn sizes(preset: &str, picture: Picture) -> Vec<(Quality, u32, u32)> {
-    let branches = plan(preset).fit(&picture, 2);
+    let branches = plan(preset).fit(&picture, 2, 0);
     branches.iter().map(|b| (b.layer.quality, b.layer.width, b.layer.height)).collect()
 }
 
@@ -43,7 +43,7 @@ fn pixels_become_square_before_they_are_fitted() {
 #[test]
 fn frame_rate_is_a_maximum() {
     let fps = |fps_milli| {
-        plan("H264_540P_25FPS_2_LAYERS").fit(&Picture { fps_milli, ..picture(960, 540) }, 2)[0].fps_milli
+        plan("H264_540P_25FPS_2_LAYERS").fit(&Picture { fps_milli, ..picture(960, 540) }, 2, 0)[0].fps_milli
     };
     assert_eq!((fps(60_000), fps(25_000), fps(12_500)), (25_000, 25_000, 12_500));
 }
@@ -51,7 +51,7 @@ fn frame_rate_is_a_maximum() {
 #[test]
 fn a_layer_of_the_source_size_is_not_scaled() {
     let scaled = |picture| {
-        let branches = plan(ladder::DEFAULT_PRESET).fit(&picture, 2);
+        let branches = plan(ladder::DEFAULT_PRESET).fit(&picture, 2, 0);
         branches.iter().map(|branch| !branch.scale.is_empty()).collect::<Vec<_>>()
     };
     assert_eq!(scaled(picture(1280, 720)), [true, true, false]);
@@ -80,7 +80,7 @@ fn caps_carry_the_decoder_configuration() {
 #[test]
 fn every_property_has_a_reason() {
     let plan = plan(ladder::DEFAULT_PRESET);
-    let branches = plan.fit(&picture(1280, 720), 2);
+    let branches = plan.fit(&picture(1280, 720), 2, 0);
     let elements = [plan.decode(Kind::Video), plan.decode(Kind::Audio)].into_iter().flatten();
     let elements = elements.chain(branches.into_iter().flat_map(|b| [b.scale, b.encode].concat()));
     for property in elements.flat_map(|element| element.properties) {
@@ -94,7 +94,7 @@ proptest! {
         width in 16_u32..8000, height in 16_u32..8000, which in 0_usize..10,
     ) {
         let preset = ladder::presets().nth(which).unwrap();
-        let branches = plan(preset).fit(&picture(width, height), 4);
+        let branches = plan(preset).fit(&picture(width, height), 4, 0);
         prop_assert!(!branches.is_empty());
         for Branch { layer, .. } in branches {
             prop_assert!(layer.width % 2 == 0 && layer.height % 2 == 0);

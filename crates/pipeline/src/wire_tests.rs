@@ -29,7 +29,7 @@ fn start() -> impl Strategy<Value = Command> {
     let output_from = proptest::option::of((-1_i64 << 50..1 << 50).prop_map(MediaTime::from_90khz));
     (0_usize..10, output_from).prop_map(|(which, output_from)| {
         let video = ladder::preset(ladder::presets().nth(which).unwrap()).unwrap();
-        let plan = Plan { video, audio: Audio::STEREO_96K };
+        let plan = Plan { video, audio: Audio::STEREO_96K, encoders: vec![] };
         Command::Start(Box::new(Start { plan, output_from }))
     })
 }

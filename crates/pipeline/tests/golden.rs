@@ -33,7 +33,8 @@ fn folder() -> PathBuf {
 #[test]
 fn plans_are_the_golden_texts_and_no_text_is_without_its_plan() {
     for preset in PRESETS {
-        let plan = Plan { video: ladder::preset(preset).unwrap(), audio: Audio::STEREO_96K };
+        let plan =
+            Plan { video: ladder::preset(preset).unwrap(), audio: Audio::STEREO_96K, encoders: vec![] };
         for (name, means, picture) in SOURCES {
             let text = format!("# {preset}; source: {means}\n\n{}", plan.text(picture.as_ref(), CPUS));
             let path = folder().join(format!("{}_{name}.txt", preset.to_lowercase()));

@@ -15,7 +15,7 @@ use sluicegate_pipeline::{
 
 fn connect() -> (Sender, Receiver, UnixStream) {
     let video = ladder::preset(ladder::DEFAULT_PRESET).unwrap();
-    let start = Start { plan: Plan { video, audio: Audio::STEREO_96K }, output_from: None };
+    let start = Start { plan: Plan { video, audio: Audio::STEREO_96K, encoders: vec![] }, output_from: None };
     let (ours, theirs) = UnixStream::pair().unwrap();
     let (sender, receiver) = Handle::over(ours, start).unwrap();
     (sender, receiver, theirs)

@@ -55,7 +55,7 @@ async fn worker_case(
     seconds: Duration,
 ) -> Outcome<()> {
     let video = ladder::preset(ladder::DEFAULT_PRESET).ok_or("no default preset")?;
-    let start = Start { plan: Plan { video, audio: Audio::STEREO_96K }, output_from: None };
+    let start = Start { plan: Plan { video, audio: Audio::STEREO_96K, encoders: vec![] }, output_from: None };
     let (mut sender, mut receiver) = Handle::spawn(launch, start)?;
     let pid = receiver.pid().ok_or("the worker is gone")?;
     for quality in paused {

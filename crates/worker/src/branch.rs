@@ -50,11 +50,11 @@ impl Running {
             Some(Scaler::start(&branch.scale, fps, Origin::Layer(quality, generation), inbox)?)
         };
         let chain = Chain::new()?;
-        let (encoder, behind) = branch.encode.split_first().expect("a branch has its encoder");
-        let keyframes = chain.append(chain.source.upcast_ref(), std::slice::from_ref(encoder))?;
-        let last = chain.append(&keyframes, behind)?;
+        // What is behind an encoder hands a wish for a keyframe on to it.
+        let keyframes = chain.append(chain.source.upcast_ref(), &branch.encode)?;
         let key_under_way = Arc::new(AtomicBool::new(false));
-        chain.sink(&last, send_picture(Output::Video(quality), key_under_way.clone(), outbox.clone()))?;
+        chain
+            .sink(&keyframes, send_picture(Output::Video(quality), key_under_way.clone(), outbox.clone()))?;
         let encoder = Input::new(chain, fps)?;
         Ok(Self { layer: branch.layer, scaler, encoder, keyframes, key_wanted: false, key_under_way })
     }

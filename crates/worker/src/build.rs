@@ -128,11 +128,13 @@ fn add(pipeline: &gst::Pipeline, element: &Element) -> Result<gst::Element, Erro
         .build()
         .map_err(|_| Error::Missing(element.factory.to_string()))?;
     for property in &element.properties {
-        set(&made, property).ok_or_else(|| Error::Property {
-            factory: element.factory.to_string(),
-            name: property.name.to_string(),
-            value: property.value.clone(),
-        })?;
+        if set(&made, property).is_none() && !property.optional {
+            return Err(Error::Property {
+                factory: element.factory.to_string(),
+                name: property.name.to_string(),
+                value: property.value.clone(),
+            });
+        }
     }
     pipeline.add(&made)?;
     Ok(made)

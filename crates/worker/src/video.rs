@@ -126,7 +126,7 @@ impl Video {
         let (width, height, fps_milli) = (info.width(), info.height(), measure.fps_milli());
         self.outbox.send(Event::Source(Source::Video { codec, width, height, fps_milli }));
         self.generation += 1;
-        let fitted = self.plan.fit(&Picture { width, height, par, fps_milli }, self.cpus);
+        let fitted = self.plan.fit(&Picture { width, height, par, fps_milli }, self.cpus, 0);
         // The old ones end here: what they still held is older than what comes.
         self.branches.clear();
         for branch in &fitted {

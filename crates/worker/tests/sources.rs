@@ -108,7 +108,7 @@ async fn vp8_layers_decode_at_their_sizes_and_in_order() {
     let preset = pipeline::ladder::preset(pipeline::ladder::DEFAULT_PRESET).unwrap();
     let video = media::Ladder { codec: Codec::Vp8, ..preset };
     let (format, packets) = SMALL.encode();
-    let mut rig = Rig::in_process(start(Plan { video, audio: pipeline::Audio::MONO_64K }));
+    let mut rig = Rig::in_process(start(Plan { video, audio: pipeline::Audio::MONO_64K, encoders: vec![] }));
     rig.format(VIDEO, format).await;
     rig.feed(&packets[..20], BOTH).await;
     rig.send(pipeline::Command::Keyframe(Quality::Medium)).await;

@@ -119,5 +119,5 @@ fn plan(media: &bus::Media) -> Plan {
         bus::Encoding::Custom(ladder) => ladder.clone(),
     };
     let audio = Audio::custom(media.audio.channels.into(), media.audio.bitrate_bps, media.audio.dtx);
-    Plan { video, audio }
+    Plan { video, audio, encoders: Vec::new() }
 }

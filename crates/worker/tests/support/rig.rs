@@ -28,7 +28,7 @@ pub struct Rig {
 }
 
 pub fn plan(preset: &str) -> Plan {
-    Plan { video: ladder::preset(preset).unwrap(), audio: Audio::STEREO_96K }
+    Plan { video: ladder::preset(preset).unwrap(), audio: Audio::STEREO_96K, encoders: vec![] }
 }
 
 pub fn start(plan: Plan) -> Start {

@@ -1,0 +1,69 @@
+use super::*;
+
+fn layer(quality: Quality, width: u32, height: u32, bitrate_bps: u32) -> Layer {
+    Layer { quality, width, height, bitrate_bps }
+}
+
+fn picture(width: u32, height: u32) -> Picture {
+    Picture { width, height, par: (1, 1), fps_milli: 29_970 }
+}
+
+fn value(elements: &[Element], name: &str) -> String {
+    elements[0].properties.iter().find(|p| p.name == name).unwrap().value.clone()
+}
+
+#[test]
+fn every_file_is_a_recipe_and_fills_all_its_places() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../pipelines/encoders");
+    assert_eq!(std::fs::read_dir(folder).unwrap().count(), FILES.len());
+    for recipe in recipes() {
+        for quality in Quality::ALL {
+            for speed in 0..=recipe.speeds.len() as u8 {
+                let layer = layer(quality, 1280, 720, 1_900_000);
+                let elements = recipe.elements(&layer, &picture(1280, 720), 8, speed);
+                for property in elements.iter().flat_map(|element| &element.properties) {
+                    assert!(!property.value.contains(['{', '}']), "{property:?}");
+                    assert!(!property.reason.is_empty(), "{property:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn threads_follow_the_picture_and_never_exceed_the_cpus() {
+    let layer = layer(Quality::High, 1920, 1080, 3_500_000);
+    let threads =
+        |cpus| value(&recipe("x264").unwrap().elements(&layer, &picture(1920, 1080), cpus, 0), "threads");
+    assert_eq!((threads(0), threads(2), threads(64)), ("1".into(), "2".into(), "7".into()));
+}
+
+#[test]
+fn speeds_add_up_and_end_with_the_last() {
+    let layer = layer(Quality::High, 640, 360, 700_000);
+    let preset = |speed| {
+        value(&recipe("x264").unwrap().elements(&layer, &picture(640, 360), 2, speed), "speed-preset")
+    };
+    assert_eq!(
+        [preset(0), preset(1), preset(2), preset(255)],
+        ["veryfast", "superfast", "ultrafast", "ultrafast"]
+    );
+}
+
+#[test]
+fn a_layer_may_be_faster_and_different_from_the_start() {
+    let text = "codec = 'h264'\nkind = 'software'\nrank = 1\nfactory = 'e'\noutput = 'o'\noutput_reason = 'r'\n\
+        properties = [{name = 'preset', value = 'slow', reason = 'r'}, {name = 'aq', value = '2', reason = 'r'}]\n\
+        speeds = [{preset = {value = 'fast', reason = 'r'}}, {aq = {value = '0', reason = 'r'}}]\n\
+        [layers.low]\nspeed = 1\nset = {size = {value = '{kbps}', reason = 'r'}}\n";
+    let recipe: Recipe = toml::from_str(text).unwrap();
+    let set = |quality, speed| {
+        let elements = recipe.elements(&layer(quality, 320, 180, 237_500), &picture(320, 180), 1, speed);
+        let shown = elements[0].properties.iter().map(|p| format!("{}={}", p.name, p.value));
+        shown.collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(set(Quality::High, 0), "preset=slow aq=2");
+    assert_eq!(set(Quality::Low, 0), "preset=fast aq=2 size=238");
+    assert_eq!(set(Quality::High, 1), "preset=fast aq=2");
+    assert_eq!(set(Quality::Low, 1), "preset=fast aq=0 size=238");
+}
