@@ -57,6 +57,8 @@ pub enum Input {
     Published(Kind),
     /// The layers that somebody watches, as a whole set. Qualities that the track lacks don't matter.
     Wanted(Qualities),
+    /// The machine has no CPU for the top layer, or has it again: it is not encoded although somebody watches it. Without meaning for a track of one layer.
+    Withhold(bool),
     /// The SFU asks for a keyframe (PLI or FIR).
     KeyframeNeeded(Quality),
 
@@ -231,6 +233,7 @@ impl Input {
             Input::RoomEnded(_) => "room ended",
             Input::Published(_) => "published",
             Input::Wanted(_) => "wanted",
+            Input::Withhold(_) => "withhold",
             Input::KeyframeNeeded(_) => "keyframe needed",
             Input::WorkerReady(_) => "worker ready",
             Input::SourceInfo { .. } => "source info",

@@ -10,6 +10,8 @@ use crate::{Budget, Output, Qualities};
 pub(crate) struct Layers {
     have: Vec<Layer>,
     wanted: Qualities,
+    /// The machine has no CPU for the top layer.
+    withheld: bool,
     paused: Qualities,
     keys: [Key; Quality::ALL.len()],
 }
@@ -25,7 +27,7 @@ impl Layers {
     /// All are wanted until the SFU says otherwise (publish.md §4).
     pub(crate) fn new() -> Self {
         let keys = [Key::default(); Quality::ALL.len()];
-        Self { have: Vec::new(), wanted: Qualities::ALL, paused: Qualities::NONE, keys }
+        Self { have: Vec::new(), wanted: Qualities::ALL, withheld: false, paused: Qualities::NONE, keys }
     }
 
     pub(crate) fn have(&self) -> &[Layer] {
@@ -55,16 +57,32 @@ impl Layers {
         self.wanted = wanted;
     }
 
+    /// Keeps the top layer back although it is wanted, or no longer. A track's only layer is never kept back.
+    pub(crate) fn withhold(&mut self, withheld: bool) {
+        self.withheld = withheld;
+    }
+
+    /// Layers not to be encoded. Who watches a top layer that is withheld gets the one below it, watched before or not.
+    fn unneeded(&self) -> Qualities {
+        let unwatched = self.qualities().without(self.wanted);
+        match self.have.as_slice() {
+            [.., below, top] if self.withheld && self.wanted.contains(top.quality) => {
+                unwatched.iter().filter(|quality| *quality != below.quality).chain([top.quality]).collect()
+            }
+            _ => unwatched,
+        }
+    }
+
     /// For a new worker, which starts with keyframes: what it shall pause at once.
     pub(crate) fn restart(&mut self) -> Qualities {
         self.keys = Default::default();
-        self.paused = self.qualities().without(self.wanted);
+        self.paused = self.unneeded();
         self.paused
     }
 
     /// Tells the worker what differs from what it was told before.
     pub(crate) fn apply(&mut self, now: Instant, budget: &Budget, out: &mut Vec<Output>) {
-        let paused = self.qualities().without(self.wanted);
+        let paused = self.unneeded();
         let before = std::mem::replace(&mut self.paused, paused);
         for quality in paused.without(before).iter() {
             self.keys[index(quality)].due = None;

@@ -75,6 +75,10 @@ impl Ingress {
                 self.layers.want(wanted);
                 self.apply_layers(now);
             }
+            (_, Input::Withhold(withheld)) => {
+                self.layers.withhold(withheld);
+                self.apply_layers(now);
+            }
             (_, Input::KeyframeNeeded(quality)) if self.workers.is_running() => {
                 self.layers.request(now, quality, &self.budget, &mut self.out);
             }

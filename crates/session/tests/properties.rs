@@ -58,6 +58,7 @@ fn common() -> impl Strategy<Value = Event> {
         2 => any::<bool>().prop_map(Resumed),
         2 => kind().prop_map(Published),
         4 => qualities().prop_map(Wanted),
+        2 => any::<bool>().prop_map(Withhold),
         6 => proptest::sample::select(Quality::ALL.to_vec()).prop_map(Key),
         3 => pick().prop_map(Ready),
         2 => pick().prop_map(Info),
