@@ -1,4 +1,5 @@
-//! Real encoders' bytes, recorded with `crates/intake/examples/record_rtmp.rs` on Debian 12 (FFmpeg 5.1.9, GStreamer 1.22.0).
+//! Real encoders' bytes, recorded with `crates/intake/examples/record_rtmp.rs` on Debian 12 (FFmpeg 5.1.9, GStreamer 1.22.0;
+//! FFmpeg 9.0.2 of PyPI's imageio-ffmpeg 0.8.1).
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod support;
@@ -16,7 +17,18 @@ const FFMPEG_KILLED: &[u8] = include_bytes!("../testdata/ffmpeg5_killed.bin");
 const FFMPEG_SORENSON: &[u8] = include_bytes!("../testdata/ffmpeg5_sorenson.bin");
 const RTMP2SINK: &[u8] = include_bytes!("../testdata/rtmp2sink122_avc_aac.bin");
 const RTMPSINK: &[u8] = include_bytes!("../testdata/rtmpsink_avc_aac.bin");
-const ALL: [&[u8]; 6] = [FFMPEG, FFMPEG_MP3, FFMPEG_KILLED, FFMPEG_SORENSON, RTMP2SINK, RTMPSINK];
+const FFMPEG9_OPUS: &[u8] = include_bytes!("../testdata/ffmpeg9_avc_opus.bin");
+const FFMPEG9_TWO_SOUNDS: &[u8] = include_bytes!("../testdata/ffmpeg9_two_opus_tracks.bin");
+const ALL: [&[u8]; 8] = [
+    FFMPEG,
+    FFMPEG_MP3,
+    FFMPEG_KILLED,
+    FFMPEG_SORENSON,
+    FFMPEG9_OPUS,
+    FFMPEG9_TWO_SOUNDS,
+    RTMP2SINK,
+    RTMPSINK,
+];
 
 /// (dts, pts) in ms and keyframe of each picture.
 fn pictures(seen: &Seen) -> Vec<(i64, i64, bool)> {
@@ -138,6 +150,48 @@ fn gstreamers_sinks() {
         assert_eq!(seen.events.last(), Some(&Event::Ended(Ended::Unpublished)));
         assert_whole(&seen);
     }
+}
+
+#[test]
+fn ffmpeg_9_with_opus() {
+    let seen = replay(FFMPEG9_OPUS);
+    assert_eq!(seen.result, Ok(()));
+    assert_eq!(formats(&seen), [(VIDEO, Codec::H264), (AUDIO, Codec::Opus)]);
+    let head = seen.events.iter().find_map(|event| match event {
+        Event::Unit(Unit::Format(AUDIO, format)) => Some(&format.config),
+        _ => None,
+    });
+    // RFC 7845 §5.1: version 1, two channels, 312 samples to skip, 48 kHz, no gain, mapping family 0.
+    assert_eq!(head.unwrap()[..], b"OpusHead\x01\x02\x38\x01\x80\xbb\0\0\0\0\0"[..]);
+    let sounds = sound_times(&seen);
+    assert_eq!((sounds.len(), sounds[0], *sounds.last().unwrap()), (51, 0, 1001));
+    assert!(sounds.windows(2).all(|pair| (19..=21).contains(&(pair[1] - pair[0]))), "{sounds:?}");
+    // RFC 6716 §3.1: frames of 20 ms, of any coding; stereo; one in a packet.
+    let heads: Vec<u8> = seen.track(AUDIO).iter().map(|p| p.data[0]).collect();
+    let configurations = [1, 5, 9, 13, 15, 19, 23, 27, 31];
+    assert!(heads.iter().all(|head| configurations.contains(&(head >> 3)) && head & 7 == 4), "{heads:?}");
+    let expected: Vec<_> = (0..10).map(|n| (n * 100, n * 100, n % 5 == 0)).collect();
+    assert_eq!(pictures(&seen).iter().map(|p| (p.0 - 7, p.1 - 7, p.2)).collect::<Vec<_>>(), expected);
+    assert_whole(&seen);
+    let codec = seen.events.iter().find_map(|event| match event {
+        Event::Metadata(metadata) => metadata.audio_codec.clone(),
+        _ => None,
+    });
+    assert_eq!(codec, Some(CodecId::Name("Opus".into())));
+}
+
+#[test]
+fn of_ffmpeg_9s_two_sounds_one_is_taken() {
+    let now = Instant::now();
+    let mut session = Session::new(now);
+    let seen = feed(&mut session, now, [FFMPEG9_TWO_SOUNDS]);
+    assert_eq!(seen.result, Ok(()));
+    assert_eq!(formats(&seen), [(VIDEO, Codec::H264), (AUDIO, Codec::Opus)]);
+    let sounds = sound_times(&seen);
+    assert_eq!(sounds.len(), 51);
+    assert!(sounds.windows(2).all(|pair| (19..=21).contains(&(pair[1] - pair[0]))), "{sounds:?}");
+    // The other one: its header, its channels, its frames.
+    assert_eq!(session.skipped(), 53);
 }
 
 #[test]

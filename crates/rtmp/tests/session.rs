@@ -38,6 +38,9 @@ fn encoders_calls_are_answered() {
         answers.contains("NetConnection.Connect.Success") && answers.contains("onFCPublish"),
         "{answers}"
     );
+    for word in ["fourCcList", "audioFourCcInfoMap", "videoFourCcInfoMap", "Opus", "mp4a", ".mp3", "avc1"] {
+        assert!(answers.contains(word), "{word}: {answers}");
+    }
 }
 
 #[test]

@@ -1,12 +1,25 @@
-//! FLV tag bodies (FLV E.4.2, E.4.3) to formats and access units.
+//! FLV tag bodies (FLV E.4.2, E.4.3), in their original and in their enhanced form, to formats and access units.
 
 mod avc;
+mod enhanced;
 pub(crate) mod metadata;
 
 use bytes::{Buf, Bytes};
 use media::{Codec, Format, Kind, MediaTime, Packet, Unit};
 
 use crate::{AUDIO, Error, VIDEO};
+use enhanced::{FourCc, packet};
+
+/// What is taken, in the words of a refusal.
+const PICTURES: &str = "H.264 (7 or avc1)";
+const SOUNDS: &str = "AAC, MP3 or Opus";
+
+/// The FourCCs of what is taken.
+pub(crate) const VIDEO_CODES: [&str; 1] = ["avc1"];
+pub(crate) const AUDIO_CODES: [&str; 3] = ["Opus", "mp4a", ".mp3"];
+
+/// Bytes of the smallest identification header of Opus (RFC 7845 §5.1).
+const OPUS_HEAD: usize = 19;
 
 /// What is remembered of a stream's two tracks. Bodies too short or too broken to be read are skipped and counted: encoders
 /// send such things, and one of them is no reason to end a broadcast.
@@ -14,6 +27,8 @@ use crate::{AUDIO, Error, VIDEO};
 pub(crate) struct Tracks {
     avc: Option<Avc>,
     audio: Option<Format>,
+    pictures: Pick,
+    sounds: Pick,
     skipped: u64,
 }
 
@@ -21,6 +36,26 @@ pub(crate) struct Tracks {
 struct Avc {
     format: Format,
     nal_length: usize,
+}
+
+/// Which of several tracks of a kind is taken: the lowest number that has described itself. OBS sends its main track as 0,
+/// in a message without a number.
+#[derive(Debug, Default)]
+struct Pick(Option<u8>);
+
+impl Pick {
+    /// Whether what comes of this track can matter.
+    fn wants(&self, track: u8) -> bool {
+        self.0.is_none_or(|taken| track <= taken)
+    }
+
+    /// Whether this message is to be read. `starts`: it says how the track's others are to be read.
+    fn takes(&mut self, track: u8, starts: bool) -> bool {
+        if starts && self.wants(track) {
+            self.0 = Some(track);
+        }
+        self.0 == Some(track)
+    }
 }
 
 impl Tracks {
@@ -31,26 +66,69 @@ impl Tracks {
 
     /// Reads a video message's body. `None`: nothing to hand on.
     pub(crate) fn video(&mut self, at: u64, dts: i64, mut body: Bytes) -> Result<Option<Unit>, Error> {
+        if body.first().is_some_and(|head| head & 0x80 != 0) {
+            return self.enhanced_video(at, dts, body);
+        }
         check_video_codec(at, &body)?;
         // Frame type and codec, packet type, composition time (FLV E.4.3.1, E.4.3.2).
-        let Some(&[head, packet_type, a, b, c]) = body.first_chunk::<5>() else {
+        let Some(&[head, packet_type, ..]) = body.first_chunk::<5>() else {
             return Ok(self.skip());
         };
-        body.advance(5);
+        body.advance(2);
+        let composition = composition(&mut body);
         let frame_type = head >> 4;
         match (frame_type, packet_type) {
             // A message to the player, not a picture.
             (5, _) => Ok(None),
+            (_, 0 | 1) if !self.pictures.takes(0, packet_type == 0) => Ok(self.skip()),
             (_, 0) => Ok(self.avc_header(body)),
-            (_, 1) => {
-                // 24 bits, signed: the sign goes where the shift back takes it.
-                let composition = i32::from_be_bytes([a, b, c, 0]) >> 8;
-                Ok(self.picture(frame_type == 1, dts, i64::from(composition), body))
-            }
+            (_, 1) => Ok(self.picture(frame_type == 1, dts, composition, body)),
             // End of sequence: `publish` ends by commands.
             (_, 2) => Ok(None),
             _ => Ok(self.skip()),
         }
+    }
+
+    /// The same in enhanced RTMP's form, whose first byte has its top bit set.
+    fn enhanced_video(&mut self, at: u64, dts: i64, mut body: Bytes) -> Result<Option<Unit>, Error> {
+        let head = body.get_u8();
+        let frame_type = head >> 4 & 7;
+        let Some(packet_type) = enhanced::packet_type(head, &mut body) else { return Ok(self.skip()) };
+        // A message to the player: it has one byte, and no codec.
+        if frame_type == 5 && packet_type != packet::VIDEO_METADATA {
+            return Ok(None);
+        }
+        let Some(message) = enhanced::read(packet_type, packet::VIDEO_MULTITRACK, body) else {
+            return Ok(self.skip());
+        };
+        let mut unit = None;
+        for part in message.parts {
+            if !self.pictures.wants(part.track) {
+                self.skipped += 1;
+                continue;
+            }
+            if part.codec != *b"avc1" {
+                let codec = format!("enhanced RTMP video {}", printable(&part.codec));
+                return Err(Error::Unsupported { at, codec, expected: PICTURES });
+            }
+            let starts = message.packet_type == packet::SEQUENCE_START;
+            let taken = self.pictures.takes(part.track, starts);
+            let mut body = part.body;
+            let key = frame_type == 1;
+            unit = match message.packet_type {
+                packet::SEQUENCE_START => self.avc_header(body),
+                packet::CODED_FRAMES | packet::CODED_FRAMES_X if !taken => self.skip(),
+                packet::CODED_FRAMES => {
+                    let composition = composition(&mut body);
+                    self.picture(key, dts, composition, body)
+                }
+                packet::CODED_FRAMES_X => self.picture(key, dts, 0, body),
+                // The end of a sequence, metadata.
+                _ => None,
+            }
+            .or(unit);
+        }
+        Ok(unit)
     }
 
     fn avc_header(&mut self, config: Bytes) -> Option<Unit> {
@@ -81,40 +159,84 @@ impl Tracks {
             self.skipped += 1;
             return Ok(Vec::new());
         };
-        Ok(match head >> 4 {
-            10 => self.aac(pts, body),
-            2 | 14 => self.mp3(pts, body.slice(1..)),
-            _ => return Err(Error::Unsupported { at, codec: audio_codec(&body), expected: "AAC or MP3" }),
-        })
+        match head >> 4 {
+            9 => self.enhanced_audio(at, pts, body),
+            10 => Ok(self.aac(pts, body)),
+            2 | 14 => Ok(self.sound(Codec::Mp3, 0, packet::CODED_FRAMES, pts, body.slice(1..))),
+            _ => Err(Error::Unsupported { at, codec: audio_codec(head), expected: SOUNDS }),
+        }
+    }
+
+    /// The same in enhanced RTMP's form: sound format 9.
+    fn enhanced_audio(&mut self, at: u64, pts: i64, mut body: Bytes) -> Result<Vec<Unit>, Error> {
+        let head = body.get_u8();
+        let message = enhanced::packet_type(head, &mut body)
+            .and_then(|packet_type| enhanced::read(packet_type, packet::AUDIO_MULTITRACK, body));
+        let Some(message) = message else {
+            self.skipped += 1;
+            return Ok(Vec::new());
+        };
+        let mut units = Vec::new();
+        for part in message.parts {
+            if !self.sounds.wants(part.track) {
+                self.skipped += 1;
+                continue;
+            }
+            let Some(codec) = sound_codec(part.codec) else {
+                let codec = format!("enhanced RTMP audio {}", printable(&part.codec));
+                return Err(Error::Unsupported { at, codec, expected: SOUNDS });
+            };
+            units.extend(self.sound(codec, part.track, message.packet_type, pts, part.body));
+        }
+        Ok(units)
     }
 
     fn aac(&mut self, pts: i64, mut body: Bytes) -> Vec<Unit> {
-        // One byte of format, one of packet type, and no empty frames (some encoders send them).
-        if body.len() < 3 {
+        // One byte of format, one of packet type.
+        if body.len() < 2 {
             self.skipped += 1;
             return Vec::new();
         }
         let packet_type = body[1];
         body.advance(2);
-        match packet_type {
-            0 => self.audio_format(Format { codec: Codec::Aac, config: body }).into_iter().collect(),
-            1 if self.audio.as_ref().is_some_and(|format| format.codec == Codec::Aac) => {
-                vec![sound(pts, body)]
-            }
-            _ => {
-                self.skipped += 1;
-                Vec::new()
-            }
-        }
+        self.sound(Codec::Aac, 0, packet_type, pts, body)
     }
 
-    fn mp3(&mut self, pts: i64, data: Bytes) -> Vec<Unit> {
-        if data.is_empty() {
+    /// A message of one track of sound. Its packet types are enhanced RTMP's, of which the first two are AAC's in FLV.
+    fn sound(&mut self, codec: Codec, track: u8, packet_type: u8, pts: i64, body: Bytes) -> Vec<Unit> {
+        let units = match packet_type {
+            packet::SEQUENCE_START if codec == Codec::Mp3 => Some(Vec::new()),
+            packet::SEQUENCE_START => self.sound_header(codec, track, body),
+            packet::CODED_FRAMES => self.sound_frame(codec, track, pts, body),
+            packet::SEQUENCE_END | packet::MULTICHANNEL_CONFIG => Some(Vec::new()),
+            _ => None,
+        };
+        units.unwrap_or_else(|| {
             self.skipped += 1;
-            return Vec::new();
+            Vec::new()
+        })
+    }
+
+    fn sound_header(&mut self, codec: Codec, track: u8, config: Bytes) -> Option<Vec<Unit>> {
+        let whole = match codec {
+            Codec::Opus => config.len() >= OPUS_HEAD && config.starts_with(b"OpusHead"),
+            _ => !config.is_empty(),
+        };
+        if !whole || !self.sounds.takes(track, true) {
+            return None;
         }
-        let format = self.audio_format(Format { codec: Codec::Mp3, config: Bytes::new() });
-        format.into_iter().chain([sound(pts, data)]).collect()
+        Some(self.audio_format(Format { codec, config }).into_iter().collect())
+    }
+
+    /// No empty frames: some encoders send them.
+    fn sound_frame(&mut self, codec: Codec, track: u8, pts: i64, data: Bytes) -> Option<Vec<Unit>> {
+        let bare = codec == Codec::Mp3;
+        if data.is_empty() || !self.sounds.takes(track, bare) {
+            return None;
+        }
+        let format = if bare { self.audio_format(Format { codec, config: Bytes::new() }) } else { None };
+        let known = self.audio.as_ref().is_some_and(|format| format.codec == codec);
+        known.then(|| format.into_iter().chain([sound(pts, data)]).collect())
     }
 
     /// The format as a unit, if it is news.
@@ -137,29 +259,33 @@ fn sound(pts: i64, data: Bytes) -> Unit {
     Unit::Packet(Packet { track: AUDIO, kind: Kind::Audio, pts, dts: pts, keyframe: true, data })
 }
 
-/// Refuses what is not H.264 in the original FLV form. The top bit of the first byte marks enhanced RTMP (its document's
-/// "ExVideoTagHeader"), whose FourCC follows.
-fn check_video_codec(at: u64, body: &[u8]) -> Result<(), Error> {
-    let Some(&head) = body.first() else { return Ok(()) };
-    let codec = if head & 0x80 != 0 {
-        format!("enhanced RTMP video {}", fourcc(body))
-    } else {
-        match head & 0x0f {
-            7 => return Ok(()),
-            2 => "video codec Sorenson H.263 (2)".into(),
-            3 | 6 => "video codec Screen Video (3, 6)".into(),
-            4 | 5 => "video codec VP6 (4, 5)".into(),
-            12 => "video codec HEVC (12)".into(),
-            other => format!("video codec {other}"),
-        }
+/// 24 bits, signed: the sign goes where the shift back takes it. Zero when they are not all there.
+fn composition(body: &mut Bytes) -> i64 {
+    let Some(&[a, b, c]) = body.first_chunk::<3>() else {
+        body.clear();
+        return 0;
     };
-    Err(Error::Unsupported { at, codec, expected: "H.264 (7)" })
+    body.advance(3);
+    i64::from(i32::from_be_bytes([a, b, c, 0]) >> 8)
 }
 
-/// A sound format in words. 9 marks enhanced RTMP ("ExAudioTagHeader").
-fn audio_codec(body: &[u8]) -> String {
-    match body.first().map_or(0, |head| head >> 4) {
-        9 => format!("enhanced RTMP audio {}", fourcc(body)),
+/// Refuses what is not H.264, of the numbers of the original FLV form.
+fn check_video_codec(at: u64, body: &[u8]) -> Result<(), Error> {
+    let Some(&head) = body.first() else { return Ok(()) };
+    let codec = match head & 0x0f {
+        7 => return Ok(()),
+        2 => "video codec Sorenson H.263 (2)".into(),
+        3 | 6 => "video codec Screen Video (3, 6)".into(),
+        4 | 5 => "video codec VP6 (4, 5)".into(),
+        12 => "video codec HEVC (12)".into(),
+        other => format!("video codec {other}"),
+    };
+    Err(Error::Unsupported { at, codec, expected: PICTURES })
+}
+
+/// A sound format that is not taken, in words.
+fn audio_codec(head: u8) -> String {
+    match head >> 4 {
         0 | 3 => "audio codec PCM (0, 3)".into(),
         1 => "audio codec ADPCM (1)".into(),
         4..=6 => "audio codec Nellymoser (4-6)".into(),
@@ -169,99 +295,19 @@ fn audio_codec(body: &[u8]) -> String {
     }
 }
 
-/// The FourCC behind an enhanced header's first byte, as text.
-fn fourcc(body: &[u8]) -> String {
-    body.iter().skip(1).take(4).map(|b| if b.is_ascii_graphic() { char::from(*b) } else { '?' }).collect()
+fn sound_codec(code: FourCc) -> Option<Codec> {
+    match &code {
+        b"Opus" => Some(Codec::Opus),
+        b"mp4a" => Some(Codec::Aac),
+        b".mp3" => Some(Codec::Mp3),
+        _ => None,
+    }
+}
+
+/// A FourCC as text.
+fn printable(code: &FourCc) -> String {
+    code.iter().map(|b| if b.is_ascii_graphic() { char::from(*b) } else { '?' }).collect()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const CONFIG: [u8; 11] = [1, 0x64, 0, 31, 0xff, 0xe1, 0, 1, 0x67, 1, 0];
-
-    fn video(tracks: &mut Tracks, dts: i64, bytes: &[u8]) -> Option<Unit> {
-        tracks.video(0, dts, Bytes::copy_from_slice(bytes)).unwrap()
-    }
-
-    fn with_header() -> Tracks {
-        let mut tracks = Tracks::default();
-        let header = [&[0x17, 0, 0, 0, 0][..], &CONFIG].concat();
-        assert!(
-            matches!(video(&mut tracks, 0, &header), Some(Unit::Format(VIDEO, f)) if f.config == CONFIG[..])
-        );
-        assert_eq!(video(&mut tracks, 0, &header), None, "the same header again is no news");
-        tracks
-    }
-
-    fn packet(unit: Option<Unit>) -> Packet {
-        match unit {
-            Some(Unit::Packet(packet)) => packet,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn composition_time_is_signed() {
-        let mut tracks = with_header();
-        let idr = [0, 0, 0, 2, 0x65, 1];
-        for (bytes, offset) in [([0, 0, 80], 80), ([0xff, 0xff, 0xd8], -40), ([0x80, 0, 0], -8_388_608)] {
-            let body = [&[0x17, 1][..], &bytes, &idr].concat();
-            let packet = packet(video(&mut tracks, 1000, &body));
-            assert_eq!((packet.dts.millis(), packet.pts.millis()), (1000, 1000 + offset));
-            assert!(packet.keyframe);
-            assert_eq!(packet.data, idr[..]);
-        }
-    }
-
-    #[test]
-    fn pictures_without_a_header_and_broken_bodies_are_skipped_and_counted() {
-        let mut tracks = Tracks::default();
-        assert_eq!(video(&mut tracks, 0, &[0x27, 1, 0, 0, 0, 0, 0, 0, 1, 0x41]), None);
-        assert_eq!(video(&mut tracks, 0, &[0x17, 0]), None);
-        assert_eq!(video(&mut tracks, 0, &[0x17, 0, 0, 0, 0, 9]), None);
-        assert_eq!(tracks.audio(0, 0, Bytes::from_static(&[0xaf, 1])), Ok(vec![]));
-        assert_eq!(tracks.audio(0, 0, Bytes::from_static(&[0xaf, 1, 2])), Ok(vec![]));
-        assert_eq!(tracks.skipped(), 5);
-    }
-
-    #[test]
-    fn end_of_sequence_in_both_forms_is_nothing() {
-        let mut tracks = with_header();
-        assert_eq!(video(&mut tracks, 0, &[0x17, 2, 0, 0, 0]), None);
-        assert_eq!(video(&mut tracks, 0, &[0x27, 2, 0, 0, 0]), None);
-        assert_eq!(tracks.skipped(), 0);
-    }
-
-    #[test]
-    fn aac_and_mp3_become_formats_and_packets() {
-        let mut tracks = Tracks::default();
-        let aac = tracks.audio(0, 0, Bytes::from_static(&[0xaf, 0, 0x12, 0x10])).unwrap();
-        let format = Format { codec: Codec::Aac, config: Bytes::from_static(&[0x12, 0x10]) };
-        assert_eq!(aac, [Unit::Format(AUDIO, format)]);
-        let frame = tracks.audio(0, 23, Bytes::from_static(&[0xaf, 1, 1, 2])).unwrap();
-        assert!(matches!(&frame[..], [Unit::Packet(p)] if p.pts.millis() == 23 && p.data == [1, 2][..]));
-
-        let mp3 = tracks.audio(0, 46, Bytes::from_static(&[0x2f, 0xff, 0xfb])).unwrap();
-        assert!(matches!(&mp3[..], [Unit::Format(AUDIO, f), Unit::Packet(_)] if f.codec == Codec::Mp3));
-        assert_eq!(tracks.audio(0, 72, Bytes::from_static(&[0x2f, 0xff, 0xfb])).unwrap().len(), 1);
-    }
-
-    #[test]
-    fn unsupported_codecs_are_named() {
-        for (body, word) in [
-            (&b"\x90hvc1"[..], "hvc1"),
-            (b"\x91av01", "av01"),
-            (b"\x1c\x01", "HEVC"),
-            (b"\x12", "Sorenson"),
-            (b"\x80\x00", "video ?"),
-        ] {
-            let error = Tracks::default().video(77, 0, Bytes::from_static(body)).unwrap_err().to_string();
-            assert!(error.contains(word) && error.contains("byte 77"), "{error}");
-        }
-        for (body, word) in [(&b"\x90Opus"[..], "Opus"), (b"\xb6\x00", "Speex"), (b"\x7e\x00", "G.711")] {
-            let error = Tracks::default().audio(77, 0, Bytes::from_static(body)).unwrap_err().to_string();
-            assert!(error.contains(word) && error.contains("byte 77"), "{error}");
-        }
-    }
-}
+mod tests;

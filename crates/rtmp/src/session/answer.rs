@@ -4,6 +4,7 @@
 use super::Session;
 use crate::{
     amf0::{Value, encode},
+    flv::{AUDIO_CODES, VIDEO_CODES},
     limits::{OUR_CHUNK_SIZE, WINDOW},
     message::kind,
 };
@@ -22,12 +23,23 @@ pub(super) mod control {
 /// Set Peer Bandwidth's "dynamic" limit (RTMP 5.4.5), which every server sends.
 const DYNAMIC: u8 = 2;
 
+/// What may be done with a codec, as enhanced RTMP counts it (FourCcInfoMask): it is decoded.
+const CAN_DECODE: f64 = 1.0;
+
+/// What is understood of enhanced RTMP besides codecs (CapsExMask): modifiers (4). Of several tracks (2) one is taken, which is
+/// nothing to ask for.
+const CAPS_EX: f64 = 4.0;
+
 pub(super) fn text(text: &str) -> Value {
     Value::String(text.to_owned())
 }
 
 fn object(fields: &[(&str, Value)]) -> Value {
     Value::Object(fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect())
+}
+
+fn decodable(codes: &[&str]) -> Value {
+    Value::Object(codes.iter().map(|code| ((*code).to_owned(), Value::Number(CAN_DECODE))).collect())
 }
 
 impl Session {
@@ -42,12 +54,18 @@ impl Session {
         self.writer.set_chunk_size(OUR_CHUNK_SIZE);
     }
 
-    /// The answer to `connect`. `fmsVer` is what clients look at to see a server that takes FCPublish.
+    /// The answer to `connect`. `fmsVer` is what clients look at to see a server that takes FCPublish; behind it stands what
+    /// is taken in enhanced RTMP's form ("Enhancing NetConnection connect Command"), unasked: no encoder asks by default.
     pub(super) fn say_connected(&mut self, transaction: f64, encoding: f64) {
+        let codes = AUDIO_CODES.iter().chain(&VIDEO_CODES).map(|code| text(code)).collect();
         let server = object(&[
             ("fmsVer", text("FMS/3,5,7,7009")),
             ("capabilities", Value::Number(31.0)),
             ("mode", Value::Number(1.0)),
+            ("fourCcList", Value::Array(codes)),
+            ("audioFourCcInfoMap", decodable(&AUDIO_CODES)),
+            ("videoFourCcInfoMap", decodable(&VIDEO_CODES)),
+            ("capsEx", Value::Number(CAPS_EX)),
         ]);
         let status = object(&[
             ("level", text("status")),
