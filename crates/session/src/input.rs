@@ -29,6 +29,13 @@ pub enum Input {
         /// Bytes of coded sound since the last such input.
         audio_bytes: u64,
     },
+    /// Who makes the sound of a connection from now on: the worker, before the first of these. Again when it changes.
+    SoundWay {
+        /// The connection that it comes on.
+        source: SourceId,
+        /// Who.
+        way: SoundWay,
+    },
     /// The connection is gone, or could not be accepted. Nothing more comes from it, and it needs no `CloseSource`.
     SourceEnded {
         /// Which one.
@@ -198,6 +205,20 @@ pub enum SourceInfo {
     },
 }
 
+/// Who makes the packets of sound that the room gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SoundWay {
+    /// The publisher itself: its packets go to the room as they come, with or without a worker. Sound can be published.
+    Untouched {
+        /// What it is.
+        info: SourceInfo,
+        /// As the track is published, 1 or 2.
+        channels: u8,
+    },
+    /// The worker, which gets it like any other.
+    Encoded,
+}
+
 /// Why the control plane refuses states of this session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StateRefusal {
@@ -225,6 +246,7 @@ impl Input {
             Input::TookOver(_) => "took over",
             Input::SourceFormat { .. } => "source format",
             Input::SourceMedia { .. } => "source media",
+            Input::SoundWay { .. } => "sound way",
             Input::SourceEnded { .. } => "source ended",
             Input::RoomJoined { .. } => "room joined",
             Input::RoomConnected => "room connected",

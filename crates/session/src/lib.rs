@@ -37,7 +37,7 @@ pub use admission::{Admission, Claim, Costs, Work};
 pub use budget::Budget;
 pub use id::{SourceId, Token, WorkerId};
 pub use ingress::{Ingress, Settings, Stage};
-pub use input::{Admitted, Input, RoomEnd, Shutdown, SourceEnd, SourceInfo, StateRefusal};
+pub use input::{Admitted, Input, RoomEnd, Shutdown, SoundWay, SourceEnd, SourceInfo, StateRefusal};
 pub use output::{Answer, Outcome, Output};
 pub use qualities::Qualities;
 pub use reason::{Reason, Why};

@@ -8,7 +8,8 @@ use crate::room::{self, Room};
 use crate::sources::Left;
 use crate::worker::Verdict;
 use crate::{
-    Ingress, Input, Output, Qualities, Reason, Shutdown, SourceEnd, SourceId, SourceInfo, Why, WorkerId,
+    Ingress, Input, Output, Qualities, Reason, Shutdown, SoundWay, SourceEnd, SourceId, SourceInfo, Why,
+    WorkerId,
 };
 
 /// A session that joins, buffers or is live.
@@ -25,6 +26,9 @@ impl Ingress {
             }
             Input::SourceMedia { source, video_bytes, audio_bytes } if self.sources.is_current(source) => {
                 self.source_media(now, video_bytes, audio_bytes);
+            }
+            Input::SoundWay { source, way } if self.sources.is_current(source) && self.settings.audio => {
+                self.sound_way(now, way);
             }
             Input::Update { token, enabled } => {
                 self.wait(token);
@@ -141,6 +145,17 @@ impl Ingress {
         }
     }
 
+    fn sound_way(&mut self, now: Instant, way: SoundWay) {
+        self.workers.pass_sound_by(matches!(way, SoundWay::Untouched { .. }));
+        if let SoundWay::Untouched { info, channels } = way {
+            self.media_by = None;
+            self.facts.channels = Some(channels);
+            self.tracks.ready(now, Kind::Audio);
+            self.describe(info);
+            self.refresh(now);
+        }
+    }
+
     fn describe(&mut self, info: SourceInfo) {
         match info {
             SourceInfo::Video { codec, width, height, fps_milli } => {
@@ -170,6 +185,8 @@ impl Ingress {
             return self.workers.gone();
         }
         match self.workers.failed(now, &self.budget) {
+            // Sound that goes past it flows on.
+            Verdict::Restart if self.workers.is_passed_by() => {}
             Verdict::Restart => {
                 self.media_by.get_or_insert(now + self.budget.first_media);
             }

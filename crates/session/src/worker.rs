@@ -19,6 +19,8 @@ pub(crate) struct Workers {
     fruitful: bool,
     /// This one encodes sound.
     sound: bool,
+    /// The source's sound goes past it.
+    untouched: bool,
     fed: Option<Fed>,
 }
 
@@ -50,7 +52,16 @@ pub(crate) enum Verdict {
 impl Workers {
     pub(crate) fn new() -> Self {
         let failures = VecDeque::new();
-        Self { last: 0, state: State::None, failures, fruitless: 0, fruitful: false, sound: false, fed: None }
+        Self {
+            last: 0,
+            state: State::None,
+            failures,
+            fruitless: 0,
+            fruitful: false,
+            sound: false,
+            untouched: false,
+            fed: None,
+        }
     }
 
     /// The one that exists, whatever it does.
@@ -87,8 +98,18 @@ impl Workers {
         self.sound = true;
     }
 
+    /// Sound that goes in comes out.
     pub(crate) fn has_sound(&self) -> bool {
-        self.sound
+        self.sound && !self.untouched
+    }
+
+    /// Whether the source's sound goes past the worker from now on.
+    pub(crate) fn pass_sound_by(&mut self, untouched: bool) {
+        self.untouched = untouched;
+    }
+
+    pub(crate) fn is_passed_by(&self) -> bool {
+        self.untouched
     }
 
     /// Media went in, of which something should come out. False when nothing has for too long.
@@ -133,10 +154,11 @@ impl Workers {
         Verdict::Restart
     }
 
-    /// A new source has a new chance.
+    /// A new source has a new chance, and sound of its own.
     pub(crate) fn forgive(&mut self) {
         self.failures.clear();
         self.fruitless = 0;
+        self.untouched = false;
     }
 
     /// True when a worker is to be started again.

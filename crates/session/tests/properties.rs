@@ -43,6 +43,10 @@ fn room_end() -> impl Strategy<Value = RoomEnd> {
     prop_oneof![Just(Left), Just(Removed), Just(Duplicate), Just(ConnectionLost), Just(JoinFailed)]
 }
 
+fn sound_way() -> impl Strategy<Value = SoundWay> {
+    prop_oneof![Just(SoundWay::Untouched { info: AUDIO, channels: 2 }), Just(SoundWay::Encoded)]
+}
+
 fn common() -> impl Strategy<Value = Event> {
     use Event::*;
     prop_oneof![
@@ -52,6 +56,7 @@ fn common() -> impl Strategy<Value = Event> {
         2 => Just(TookOver),
         2 => (pick(), kind()).prop_map(|(pick, kind)| Format(pick, kind)),
         6 => pick().prop_map(Media),
+        2 => (pick(), sound_way()).prop_map(|(pick, way)| Sound(pick, way)),
         1 => Just(Joined),
         1 => Just(Connected),
         2 => Just(Reconnecting),

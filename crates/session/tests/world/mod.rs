@@ -20,6 +20,7 @@ pub enum Event {
     TookOver,
     Format(Pick, Kind),
     Media(Pick),
+    Sound(Pick, SoundWay),
     SourceEnded(Pick, SourceEnd),
     Joined,
     Connected,
@@ -176,6 +177,7 @@ impl World {
             Event::Media(pick) => {
                 Input::SourceMedia { source: self.source(pick), video_bytes: 50_000, audio_bytes: 2_000 }
             }
+            Event::Sound(pick, way) => Input::SoundWay { source: self.source(pick), way },
             Event::SourceEnded(pick, end) => Input::SourceEnded { source: self.source(pick), end },
             Event::Joined => Input::RoomJoined { sid: "RM_1".into() },
             Event::Connected => Input::RoomConnected,
