@@ -5,26 +5,28 @@ use std::collections::{BTreeMap, BTreeSet};
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
 
 /// Crate → the crates of ours that it may use.
-const EDGES: [(&str, &[&str]); 10] = [
+const EDGES: [(&str, &[&str]); 11] = [
     ("media", &[]),
     ("rtmp", &["media"]),
     ("psrpc", &[]),
     ("rtc", &["media"]),
+    ("pass", &["media"]),
     ("session", &["media"]),
     ("pipeline", &["media"]),
     ("worker", &["media", "pipeline"]),
     ("livekit", &["media", "psrpc", "rtc"]),
     ("intake", &["media", "rtmp"]),
-    ("server", &["intake", "livekit", "media", "pipeline", "psrpc", "session"]),
+    ("server", &["intake", "livekit", "media", "pass", "pipeline", "psrpc", "session"]),
 ];
 
 /// Crate → what must not be in it, as the start of a dependency's name.
-const ABSENT: [(&str, &[&str]); 8] = [
+const ABSENT: [(&str, &[&str]); 9] = [
     ("media", &["tokio", "gstreamer", "str0m", "futures", "async"]),
     ("rtmp", &["tokio", "gstreamer", "str0m", "socket2"]),
     ("psrpc", &["livekit", "gstreamer", "str0m"]),
     ("rtc", &["tokio", "gstreamer", "livekit"]),
     ("session", &["tokio", "gstreamer", "str0m", "prost", "livekit"]),
+    ("pass", &["tokio", "gstreamer", "str0m", "prost", "livekit", "socket2", "rtmp"]),
     ("pipeline", &["gstreamer", "livekit", "str0m"]),
     ("worker", &["livekit", "redis", "str0m", "axum", "reqwest", "hyper"]),
     ("intake", &["gstreamer", "redis", "livekit"]),

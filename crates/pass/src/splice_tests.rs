@@ -1,0 +1,409 @@
+use super::*;
+use bytes::Bytes;
+use media::{Output, Quality};
+use proptest::prelude::*;
+
+const MS: Duration = Duration::from_millis(1);
+
+/// A frame whose bytes say which lane it is of, and its number there.
+fn frame(lane: Lane, number: u32, millis: i64, keyframe: bool) -> Encoded {
+    let data = [&[lane as u8][..], &number.to_be_bytes()].concat();
+    Encoded {
+        output: Output::Video(Quality::High),
+        pts: MediaTime::from_millis(millis),
+        keyframe,
+        data: Bytes::from(data),
+    }
+}
+
+struct Bench {
+    splice: Splice,
+    start: Instant,
+}
+
+impl Bench {
+    /// On the source's lane, which has shown 0, 33 and 66 ms.
+    fn on_source() -> Self {
+        let mut bench = Self::new();
+        bench.splice.aim(Lane::Source);
+        assert_eq!(bench.source(0, 0, true), "s0k | OnSource 0");
+        assert_eq!(bench.source(33, 33, false), "s33");
+        assert_eq!(bench.source(66, 66, false), "s66");
+        bench
+    }
+
+    fn new() -> Self {
+        Self { splice: Splice::new(), start: Instant::now() }
+    }
+
+    fn at(&self, ms: u32) -> Instant {
+        self.start + ms * MS
+    }
+
+    fn source(&mut self, now: u32, pts: i64, key: bool) -> String {
+        let now = self.at(now);
+        text(self.splice.from_source(now, frame(Lane::Source, 0, pts, key)))
+    }
+
+    fn worker(&mut self, now: u32, pts: i64, key: bool) -> String {
+        let now = self.at(now);
+        text(self.splice.from_worker(now, frame(Lane::Worker, 0, pts, key)))
+    }
+
+    fn expire(&mut self, now: u32) -> String {
+        let now = self.at(now);
+        text(self.splice.expire(now))
+    }
+}
+
+/// Lane and time of each frame, `k` behind keyframes; then the event.
+fn text(passed: Passed) -> String {
+    let frame = |f: &Encoded| {
+        let lane = if f.data[0] == Lane::Source as u8 { 's' } else { 'w' };
+        format!("{lane}{}{}", f.pts.millis(), if f.keyframe { "k" } else { "" })
+    };
+    let mut text = passed.frames.iter().map(frame).collect::<Vec<_>>().join(" ");
+    if let Some(event) = passed.event {
+        text += &match event {
+            Event::OnSource { key } => format!(" | OnSource {}", key.millis()),
+            Event::OnWorker { key } => format!(" | OnWorker {}", key.millis()),
+            Event::StayedOnSource => " | StayedOnSource".to_owned(),
+        };
+    }
+    text
+}
+
+#[test]
+fn the_worker_starts_with_a_keyframe_and_the_source_is_shut_out() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.source(0, 0, true), "");
+    assert_eq!(bench.worker(50, 0, false), "");
+    assert_eq!(bench.worker(80, 33, true), "w33k | OnWorker 33");
+    assert_eq!(bench.worker(110, 66, false), "w66");
+    assert_eq!(bench.splice.lane(), Lane::Worker);
+    assert_eq!(bench.splice.cut(Duration::ZERO), None, "the worker can be asked");
+}
+
+#[test]
+fn the_sources_key_picture_waits_for_the_workers_frames_before_it() {
+    let mut bench = Bench::new();
+    bench.worker(50, 0, true);
+    bench.splice.aim(Lane::Source);
+    assert_eq!(bench.source(33, 33, false), "");
+    assert_eq!(bench.source(66, 66, false), "");
+    assert_eq!(bench.source(100, 100, true), "");
+    assert_eq!(bench.worker(100, 33, false), "w33");
+    assert_eq!(bench.source(133, 133, false), "");
+    assert_eq!(bench.worker(134, 66, false), "w66 s100k s133 | OnSource 100", "its last one");
+    assert_eq!(bench.worker(150, 100, false), "");
+    assert_eq!(bench.source(166, 166, false), "s166");
+}
+
+#[test]
+fn a_worker_whose_times_are_its_own_is_over_with_its_first_frame_behind_the_key_picture() {
+    let mut bench = Bench::new();
+    bench.worker(50, 0, true);
+    bench.splice.aim(Lane::Source);
+    bench.source(66, 66, false);
+    assert_eq!(bench.source(100, 100, true), "");
+    assert_eq!(bench.worker(105, 60, false), "w60");
+    assert_eq!(bench.worker(134, 110, false), "s100k | OnSource 100");
+}
+
+#[test]
+fn a_worker_that_lags_too_far_loses_its_late_frames() {
+    let mut bench = Bench::new();
+    bench.worker(50, 0, true);
+    bench.splice.aim(Lane::Source);
+    bench.source(66, 66, false);
+    bench.source(100, 100, true);
+    assert_eq!(bench.splice.deadline(), Some(bench.at(350)));
+    assert_eq!(bench.expire(349), "");
+    assert_eq!(bench.expire(350), "s100k | OnSource 100");
+    assert_eq!(bench.worker(360, 66, false), "");
+    assert_eq!(bench.splice.deadline(), None);
+}
+
+#[test]
+fn a_worker_that_gives_nothing_is_not_waited_for() {
+    let mut bench = Bench::new();
+    bench.worker(0, 0, true);
+    bench.splice.aim(Lane::Source);
+    bench.source(300, 300, false);
+    assert_eq!(bench.source(333, 333, true), "s333k | OnSource 333");
+}
+
+#[test]
+fn a_cut_lets_the_source_go_on_for_its_lead() {
+    let mut bench = Bench::on_source();
+    assert_eq!(bench.splice.cut(40 * MS).unwrap().millis(), 106);
+    assert_eq!(bench.splice.cut(Duration::ZERO).unwrap().millis(), 106, "once");
+    assert_eq!(bench.source(100, 100, false), "s100");
+    assert_eq!(bench.worker(110, 66, true), "", "from before the cut");
+    assert_eq!(bench.source(133, 133, false), "");
+    assert_eq!(bench.splice.lane(), Lane::Source);
+    assert_eq!(bench.worker(150, 133, true), "w133k | OnWorker 133");
+    assert_eq!(bench.source(166, 166, false), "");
+    assert_eq!(bench.worker(170, 166, false), "w166");
+    // And back, by itself.
+    assert_eq!(bench.source(200, 200, true), "s200k | OnSource 200");
+}
+
+#[test]
+fn a_key_picture_before_the_workers_keyframe_ends_the_cut_without_a_gap() {
+    let mut bench = Bench::on_source();
+    bench.splice.cut(Duration::ZERO);
+    assert_eq!(bench.source(100, 100, false), "");
+    assert_eq!(bench.source(133, 133, true), "s100 s133k | OnSource 133");
+    assert_eq!(bench.worker(140, 100, true), "");
+    assert_eq!(bench.source(166, 166, false), "s166");
+}
+
+#[test]
+fn a_worker_that_gives_no_keyframe_in_time_leaves_the_source_on() {
+    let mut bench = Bench::on_source();
+    bench.splice.cut(Duration::ZERO);
+    bench.source(100, 100, false);
+    assert_eq!(bench.splice.deadline(), Some(bench.at(800)));
+    assert_eq!(bench.source(133, 133, false), "");
+    assert_eq!(bench.expire(800), "s100 s133 | StayedOnSource");
+    assert_eq!(bench.source(833, 833, false), "s833");
+}
+
+#[test]
+fn a_picture_that_must_not_be_shown_is_not() {
+    let mut bench = Bench::on_source();
+    bench.splice.aim(Lane::Worker);
+    assert_eq!(bench.splice.cut_at(MediaTime::from_millis(133)).unwrap().millis(), 133);
+    assert_eq!(bench.source(100, 100, false), "s100");
+    assert_eq!(bench.source(133, 133, false), "");
+    assert_eq!(bench.source(166, 166, true), "");
+    assert_eq!(bench.splice.deadline(), None);
+    assert_eq!(bench.splice.lane(), Lane::Worker);
+    assert_eq!(bench.worker(2000, 133, true), "w133k | OnWorker 133");
+}
+
+#[test]
+fn a_source_that_turns_unfit_in_the_middle_of_a_cut_gives_up_what_waits() {
+    let mut bench = Bench::on_source();
+    let at = bench.splice.cut(Duration::ZERO);
+    bench.source(100, 100, false);
+    bench.splice.aim(Lane::Worker);
+    assert_eq!(bench.splice.cut_at(MediaTime::from_millis(133)), at);
+    assert_eq!(bench.source(133, 133, true), "");
+    assert_eq!(bench.expire(5000), "");
+    assert_eq!(bench.worker(5000, 100, true), "w100k | OnWorker 100");
+}
+
+#[test]
+fn a_source_that_turns_unfit_before_it_is_on_leaves_the_worker_on() {
+    let mut bench = Bench::new();
+    bench.worker(50, 0, true);
+    bench.splice.aim(Lane::Source);
+    bench.source(66, 66, false);
+    bench.source(100, 100, true);
+    assert_eq!(bench.splice.cut_at(MediaTime::from_millis(133)), None);
+    bench.splice.aim(Lane::Worker);
+    assert_eq!(bench.worker(150, 100, false), "w100");
+}
+
+#[test]
+fn who_watches_again_gets_the_worker_at_once_or_the_next_key_picture() {
+    let mut bench = Bench::on_source();
+    bench.splice.close();
+    assert_eq!(bench.source(100, 100, true), "");
+    assert_eq!(bench.splice.cut(Duration::ZERO), None);
+    bench.splice.open();
+    assert_eq!(bench.source(133, 133, false), "");
+    assert_eq!(bench.splice.cut(50 * MS).unwrap().millis(), 133, "the newest picture there is");
+    assert_eq!(bench.worker(160, 133, true), "w133k | OnWorker 133");
+    bench.splice.close();
+    bench.splice.open();
+    assert_eq!(bench.worker(166, 150, false), "");
+    assert_eq!(bench.source(200, 200, true), "s200k | OnSource 200");
+}
+
+#[test]
+fn another_connection_starts_on_the_worker_and_times_still_grow() {
+    let mut bench = Bench::on_source();
+    bench.splice.reset();
+    assert_eq!(bench.source(70, 70, true), "");
+    let passed = bench.splice.from_worker(bench.at(80), frame(Lane::Worker, 0, 66, true));
+    assert_eq!(passed.frames[0].pts, MediaTime::from_millis(66) + TICK);
+    assert_eq!(bench.splice.key_age(bench.at(80)), Some(10 * MS));
+}
+
+#[test]
+fn what_waits_is_bounded_in_bytes() {
+    let mut bench = Bench::on_source();
+    bench.splice.cut(Duration::ZERO);
+    let now = bench.at(100);
+    let large =
+        |ms| Encoded { data: Bytes::from(vec![1; HELD_BYTES / 2]), ..frame(Lane::Source, 0, ms, false) };
+    assert!(bench.splice.from_source(now, large(100)).frames.is_empty());
+    assert!(bench.splice.from_source(now, large(133)).frames.is_empty());
+    assert_eq!(text(bench.splice.from_source(now, large(166))), "s100 s133 s166 | StayedOnSource");
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    /// The source's next picture, and the worker's copy of it so many steps later.
+    Picture {
+        key: bool,
+        step_ms: i64,
+    },
+    /// The worker catches up by so many frames.
+    Worker {
+        frames: usize,
+    },
+    /// The worker skips what it has, and goes on with a keyframe.
+    WorkerSkips,
+    WorkerKeyframe,
+    Aim(Lane),
+    Cut {
+        lead_ms: u64,
+    },
+    CutAt,
+    Close,
+    Open,
+    Reset,
+    Wait {
+        ms: u64,
+    },
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let lane = prop_oneof![Just(Lane::Worker), Just(Lane::Source), Just(Lane::Source)];
+    let step = prop_oneof![
+        30 => (prop::bool::weighted(0.15), -5_i64..80).prop_map(|(key, step_ms)| Step::Picture { key, step_ms }),
+        20 => (0_usize..4).prop_map(|frames| Step::Worker { frames }),
+        1 => Just(Step::WorkerSkips),
+        3 => Just(Step::WorkerKeyframe),
+        4 => lane.prop_map(Step::Aim),
+        4 => (0_u64..300).prop_map(|lead_ms| Step::Cut { lead_ms }),
+        2 => Just(Step::CutAt),
+        1 => Just(Step::Close),
+        2 => Just(Step::Open),
+        1 => Just(Step::Reset),
+        3 => (1_u64..900).prop_map(|ms| Step::Wait { ms }),
+    ];
+    prop::collection::vec(step, 1..300)
+}
+
+/// What a receiver checks.
+#[derive(Default)]
+struct Receiver {
+    last: Option<Encoded>,
+}
+
+impl Receiver {
+    fn take(&mut self, frame: Encoded) -> Result<(), TestCaseError> {
+        let id = |frame: &Encoded| (frame.data[0], u32::from_be_bytes(frame.data[1..5].try_into().unwrap()));
+        match &self.last {
+            None => prop_assert!(frame.keyframe, "starts with {frame:?}"),
+            Some(last) => {
+                // By RTP's clock, which is what a receiver sees.
+                prop_assert!(
+                    frame.pts.ticks_at(90_000) > last.pts.ticks_at(90_000),
+                    "{frame:?} after {last:?}"
+                );
+                let (lane, number) = id(last);
+                prop_assert!(frame.keyframe || id(&frame) == (lane, number + 1), "{frame:?} after {last:?}");
+            }
+        }
+        self.last = Some(frame);
+        Ok(())
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn what_goes_out_is_decodable_and_its_times_grow(steps in steps()) {
+        let mut splice = Splice::new();
+        let mut receiver = Receiver::default();
+        let (mut now, mut pts, mut number) = (Instant::now(), 0, 0);
+        let (mut encoded, mut behind, mut want_key) = (0, Vec::new(), true);
+        let mut must_cut = None;
+        for step in steps {
+            let mut all = Vec::new();
+            match step {
+                Step::Picture { key, step_ms } => {
+                    pts += step_ms;
+                    number += 1;
+                    behind.push(pts);
+                    now += u32::try_from(step_ms.max(0)).unwrap() * MS;
+                    all.push(splice.from_source(now, frame(Lane::Source, number, pts, key)));
+                }
+                Step::Worker { frames } => for pts in behind.drain(..frames.min(behind.len())) {
+                    encoded += 1;
+                    let key = std::mem::take(&mut want_key);
+                    all.push(splice.from_worker(now, frame(Lane::Worker, encoded, pts, key)));
+                },
+                Step::WorkerSkips => {
+                    behind.clear();
+                    want_key = true;
+                }
+                Step::WorkerKeyframe => want_key = true,
+                Step::Aim(lane) => splice.aim(lane),
+                Step::Cut { lead_ms } => if let Some(at) = splice.cut(Duration::from_millis(lead_ms)) {
+                    want_key = true;
+                    behind.retain(|pts| MediaTime::from_millis(*pts) >= at);
+                },
+                Step::CutAt => {
+                    let time = MediaTime::from_millis(pts + 20);
+                    splice.aim(Lane::Worker);
+                    must_cut = splice.cut_at(time).map(|_| time);
+                    want_key = true;
+                }
+                Step::Close => splice.close(),
+                Step::Open => splice.open(),
+                Step::Reset => splice.reset(),
+                Step::Wait { ms } => {
+                    now += Duration::from_millis(ms);
+                    if splice.deadline().is_some_and(|deadline| deadline <= now) {
+                        all.push(splice.expire(now));
+                        prop_assert!(splice.deadline().is_none());
+                    }
+                }
+            }
+            for passed in all {
+                if let Some(Event::OnSource { .. }) = passed.event {
+                    must_cut = None;
+                }
+                for frame in passed.frames {
+                    let of_source = frame.data[0] == Lane::Source as u8;
+                    prop_assert!(!(of_source && must_cut.is_some_and(|time| frame.pts >= time)), "unfit: {frame:?}");
+                    receiver.take(frame)?;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_aimed_gate_is_on_the_source_soon_after_its_next_key_picture(steps in steps()) {
+        let mut splice = Splice::new();
+        let (mut now, mut pts) = (Instant::now(), 0);
+        for step in steps {
+            match step {
+                Step::Picture { key, step_ms } => {
+                    pts += step_ms;
+                    let _ = splice.from_source(now, frame(Lane::Source, 0, pts, key));
+                }
+                Step::Worker { .. } => drop(splice.from_worker(now, frame(Lane::Worker, 0, pts - 30, true))),
+                Step::Cut { lead_ms } => drop(splice.cut(Duration::from_millis(lead_ms))),
+                Step::Close => splice.close(),
+                Step::Wait { ms } => now += Duration::from_millis(ms),
+                _ => {}
+            }
+        }
+        splice.open();
+        splice.aim(Lane::Source);
+        let far = pts + 10_000;
+        let _ = splice.from_source(now, frame(Lane::Source, 0, far, true));
+        let _ = splice.expire(now + TAIL);
+        prop_assert_eq!(splice.lane(), Lane::Source);
+        prop_assert_eq!(splice.from_source(now + TAIL, frame(Lane::Source, 0, far + 33, false)).frames.len(), 1);
+    }
+}
