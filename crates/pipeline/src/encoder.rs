@@ -1,15 +1,23 @@
 //! The encoders as data: `pipelines/encoders/<name>.toml` says how each encoder element is driven, how good a choice it
 //! is, and what it needs. A new encoder is a new file there and its line in `FILES`.
 
-use std::{collections::BTreeMap, sync::LazyLock};
+use std::{collections::BTreeMap, fmt, str::FromStr, sync::LazyLock};
 
 use media::{Codec, Layer, Quality};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{Element, plan::Picture};
 
 /// A recipe's name, which is its file's, and its text.
-const FILES: [(&str, &str); 2] = [
+const FILES: [(&str, &str); 10] = [
+    ("nvenc", include_str!("../../../pipelines/encoders/nvenc.toml")),
+    ("nvenc_legacy", include_str!("../../../pipelines/encoders/nvenc_legacy.toml")),
+    ("openh264", include_str!("../../../pipelines/encoders/openh264.toml")),
+    ("qsv", include_str!("../../../pipelines/encoders/qsv.toml")),
+    ("v4l2", include_str!("../../../pipelines/encoders/v4l2.toml")),
+    ("vaapi", include_str!("../../../pipelines/encoders/vaapi.toml")),
+    ("vaapi_legacy", include_str!("../../../pipelines/encoders/vaapi_legacy.toml")),
+    ("vaapi_lp", include_str!("../../../pipelines/encoders/vaapi_lp.toml")),
     ("vp8", include_str!("../../../pipelines/encoders/vp8.toml")),
     ("x264", include_str!("../../../pipelines/encoders/x264.toml")),
 ];
@@ -46,6 +54,19 @@ pub struct Recipe {
     pub rank: u16,
     /// The encoder element.
     pub factory: String,
+    /// The GStreamer plugin that it is in.
+    pub plugin: String,
+    /// What Debian calls the packages that bring it: for people.
+    pub package: String,
+    /// Width and height, in pixels, below which it refuses or is not trusted.
+    #[serde(default)]
+    pub smallest: (u32, u32),
+    /// What it runs on; with hardware only.
+    #[serde(default)]
+    pub device: Option<Device>,
+    /// From raw I420 in system memory to what the encoder takes.
+    #[serde(default)]
+    upload: Vec<Part>,
     output: String,
     output_reason: String,
     properties: Vec<Setting>,
@@ -65,6 +86,72 @@ pub enum Kind {
     Software,
     /// On a device, which may be missing, busy or broken.
     Hardware,
+}
+
+/// A device, and how pictures get from its decoder to its encoder without leaving it. Workers use `nodes` only, so far:
+/// the rest is planned, and was never run.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Device {
+    /// Which files in `/dev` it is behind.
+    pub nodes: Nodes,
+    /// Caps of raw pictures that are on it.
+    memory: String,
+    /// Decoder elements that leave pictures there, best first.
+    decoders: Vec<String>,
+    /// Behind the decoder.
+    prepare: Vec<Part>,
+    /// In front of the caps of a layer's size.
+    scale: Vec<Part>,
+}
+
+/// A class of device nodes. A worker may open those of one only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Nodes {
+    /// GPUs of the kernel's DRM: `/dev/dri/renderD*`.
+    Render,
+    /// NVIDIA's driver: `/dev/nvidia*`.
+    Nvidia,
+    /// V4L2: `/dev/video*`.
+    Video,
+}
+
+impl Nodes {
+    /// All of them.
+    pub const ALL: [Nodes; 3] = [Nodes::Render, Nodes::Nvidia, Nodes::Video];
+
+    /// As in recipes and on a worker's command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Nodes::Render => "render",
+            Nodes::Nvidia => "nvidia",
+            Nodes::Video => "video",
+        }
+    }
+}
+
+impl fmt::Display for Nodes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Nodes {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let known = Nodes::ALL.into_iter().find(|nodes| nodes.name() == text);
+        known.ok_or_else(|| format!("`{text}`: expected render, nvidia or video"))
+    }
+}
+
+/// One element beside the encoder.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Part {
+    factory: String,
+    properties: Vec<Setting>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -112,17 +199,48 @@ impl Recipe {
     /// From raw I420 frames of the layer's size to what a room gets. `cpus` bounds the threads; `speed` is
     /// [`crate::Effort::speed`], and past the last step the last one counts.
     pub fn elements(&self, layer: &Layer, picture: &Picture, cpus: u32, speed: u8) -> Vec<Element> {
-        let mut encoder = Element::new(self.factory.clone());
-        for Setting { name, value, reason, optional } in self.settings(layer.quality, speed) {
-            let value = filled(&value, layer, picture, cpus);
-            encoder = if optional {
-                encoder.set_where_possible(name, value, reason)
-            } else {
-                encoder.set(name, value, reason)
-            };
-        }
+        let mut elements: Vec<Element> = self.upload.iter().map(Part::element).collect();
+        elements.extend(self.from_device(layer, picture, cpus, speed));
+        elements
+    }
+
+    /// The same from pictures that are where the encoder takes them.
+    fn from_device(&self, layer: &Layer, picture: &Picture, cpus: u32, speed: u8) -> [Element; 2] {
+        let settings = self.settings(layer.quality, speed);
+        let filled = settings
+            .into_iter()
+            .map(|setting| Setting { value: filled(&setting.value, layer, picture, cpus), ..setting });
+        let encoder = element(&self.factory, filled);
         let output = Element::new("capsfilter").set("caps", self.output.clone(), self.output_reason.clone());
-        vec![encoder, output]
+        [encoder, output]
+    }
+
+    /// False for a picture that is too small for this encoder.
+    pub fn takes(&self, layer: &Layer) -> bool {
+        layer.width >= self.smallest.0 && layer.height >= self.smallest.1
+    }
+
+    /// Pictures that never leave the device, as text: the decode chain, and for each layer its scaler and encoder.
+    /// Nothing for software.
+    pub(crate) fn on_device(&self, layers: &[Layer], picture: &Picture, cpus: u32) -> Option<String> {
+        let device = self.device.as_ref()?;
+        let mut out = format!("on the device: decodebin3 with {} first\n", device.decoders.join(", "));
+        let caps = |more: &str, why: &'static str| {
+            Element::new("capsfilter").set("caps", format!("{}{more}", device.memory), why)
+        };
+        let mut chain: Vec<Element> = device.prepare.iter().map(Part::element).collect();
+        chain.push(caps("", "pictures stay on the device"));
+        chain.iter().for_each(|element| out += &element.to_string());
+        for layer in layers.iter().rev() {
+            let Layer { quality, width, height, .. } = layer;
+            out += &format!("layer {quality} on the device\n");
+            let size = format!(", width={width}, height={height}, pixel-aspect-ratio=1/1");
+            let mut chain: Vec<Element> = device.scale.iter().map(Part::element).collect();
+            chain.push(caps(&size, "the layer's real size, in square pixels"));
+            chain.extend(self.from_device(layer, picture, cpus, 0));
+            chain.iter().for_each(|element| out += &element.to_string());
+        }
+        Some(out)
     }
 
     /// The properties with the overrides of this layer, then of this speed. An override that no property is there for
@@ -142,6 +260,23 @@ impl Recipe {
         }
         settings
     }
+}
+
+impl Part {
+    fn element(&self) -> Element {
+        element(&self.factory, self.properties.iter().cloned())
+    }
+}
+
+fn element(factory: &str, settings: impl IntoIterator<Item = Setting>) -> Element {
+    let element = Element::new(factory.to_owned());
+    settings.into_iter().fold(element, |element, Setting { name, value, reason, optional }| {
+        if optional {
+            element.set_where_possible(name, value, reason)
+        } else {
+            element.set(name, value, reason)
+        }
+    })
 }
 
 fn filled(value: &str, layer: &Layer, picture: &Picture, cpus: u32) -> String {

@@ -52,7 +52,7 @@ fn speeds_add_up_and_end_with_the_last() {
 
 #[test]
 fn a_layer_may_be_faster_and_different_from_the_start() {
-    let text = "codec = 'h264'\nkind = 'software'\nrank = 1\nfactory = 'e'\noutput = 'o'\noutput_reason = 'r'\n\
+    let text = "codec = 'h264'\nkind = 'software'\nrank = 1\nfactory = 'e'\nplugin = 'p'\npackage = 'g'\noutput = 'o'\noutput_reason = 'r'\n\
         properties = [{name = 'preset', value = 'slow', reason = 'r'}, {name = 'aq', value = '2', reason = 'r'}]\n\
         speeds = [{preset = {value = 'fast', reason = 'r'}}, {aq = {value = '0', reason = 'r'}}]\n\
         [layers.low]\nspeed = 1\nset = {size = {value = '{kbps}', reason = 'r'}}\n";
@@ -66,4 +66,33 @@ fn a_layer_may_be_faster_and_different_from_the_start() {
     assert_eq!(set(Quality::Low, 0), "preset=fast aq=2 size=238");
     assert_eq!(set(Quality::High, 1), "preset=fast aq=2");
     assert_eq!(set(Quality::Low, 1), "preset=fast aq=0 size=238");
+}
+
+#[test]
+fn hardware_comes_first_then_rank_decides() {
+    let names = |codec| {
+        let recipes = recipes().iter().filter(move |recipe| recipe.codec == codec);
+        recipes.map(|recipe| recipe.name).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(names(Codec::H264), "nvenc nvenc_legacy vaapi vaapi_lp qsv vaapi_legacy v4l2 x264 openh264");
+    assert_eq!(names(Codec::Vp8), "vp8");
+}
+
+#[test]
+fn hardware_says_what_it_is_behind_and_software_is_behind_nothing() {
+    for recipe in recipes() {
+        assert_eq!(recipe.device.is_some(), recipe.kind == Kind::Hardware, "{}", recipe.name);
+        assert!(!recipe.plugin.is_empty() && !recipe.package.is_empty());
+    }
+    for nodes in Nodes::ALL {
+        assert_eq!(nodes.to_string().parse(), Ok(nodes));
+    }
+    assert!("gpu".parse::<Nodes>().unwrap_err().contains("render"));
+}
+
+#[test]
+fn an_encoder_is_not_given_pictures_that_are_too_small_for_it() {
+    let nvenc = recipe("nvenc").unwrap();
+    assert!(nvenc.takes(&layer(Quality::Low, 320, 180, 1)));
+    assert!(!nvenc.takes(&layer(Quality::Low, 102, 180, 1)));
 }

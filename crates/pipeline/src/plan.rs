@@ -12,7 +12,7 @@
 //! encoder  appsrc, x264enc or vp8enc, capsfilter, appsink
 //! ```
 
-use std::fmt::Write as _;
+use std::{collections::BTreeSet, fmt::Write as _};
 
 use media::{Codec, Kind, Ladder, Layer};
 use serde::{Deserialize, Serialize};
@@ -26,7 +26,7 @@ pub struct Plan {
     pub video: Ladder,
     /// The one encoding of the sound.
     pub audio: Audio,
-    /// Names of encoder recipes ([`encoder::Recipe::name`]), best first; empty: the software ones of the codec by rank.
+    /// Names of encoder recipes ([`encoder::Recipe::name`]), best first; what [`Plan::encoders`] makes of them counts.
     #[serde(default)]
     pub encoders: Vec<String>,
 }
@@ -108,34 +108,35 @@ impl Plan {
     /// The branches for a picture, smallest first: each layer of the ladder shrunk to fit inside the picture, never
     /// enlarged, in the picture's shape, with even sides; up to the first that is as large as the picture.
     /// Empty when nothing here encodes the ladder's codec. `cpus` bounds the encoders' threads; `speed` is
-    /// [`crate::Effort::speed`]. Each branch's encoder is the first of [`Plan::encoders`].
+    /// [`crate::Effort::speed`]. Each branch's encoder is the first of [`Plan::encoders`] that takes its size.
     pub fn fit(&self, picture: &Picture, cpus: u32, speed: u8) -> Vec<Branch> {
         let fps_milli = picture.fps_milli.min(self.video.max_fps_milli).max(1);
         let picture = Picture { fps_milli, ..*picture };
         let layers = fit_layers(&self.video.layers, picture.square());
-        let Some(first) = self.encoders().into_iter().next() else { return Vec::new() };
+        let encoders = self.encoders();
         let branch = |layer: &Layer| {
-            let encode = self.encode(&first, layer, &picture, cpus, speed)?;
+            let encode = encoders.iter().find_map(|name| self.encode(name, layer, &picture, cpus, speed))?;
             Some(Branch { layer: *layer, fps_milli, scale: scale_chain(layer, &picture), encode })
         };
         layers.iter().filter_map(branch).collect()
     }
 
-    /// The names of the recipes to try, best first: those of the plan that make its codec, or when it has none of them
-    /// the software ones by rank. Never empty for H.264 and VP8.
+    /// The names of the recipes to try, best first: those of the plan that make its codec, and when no software is among
+    /// them the software ones by rank, because a device may die, and may take no small pictures. Never empty for H.264
+    /// and VP8.
     pub fn encoders(&self) -> Vec<String> {
-        let makes = |recipe: &encoder::Recipe| recipe.codec == self.video.codec;
-        let given = self.encoders.iter().filter(|name| encoder::recipe(name).is_some_and(makes));
-        let given: Vec<String> = given.cloned().collect();
-        if !given.is_empty() {
-            return given;
+        let recipes = self.encoders.iter().filter_map(|name| encoder::recipe(name));
+        let mut chosen: Vec<_> = recipes.filter(|recipe| recipe.codec == self.video.codec).collect();
+        if !chosen.iter().any(|recipe| recipe.kind == encoder::Kind::Software) {
+            let software = encoder::recipes().iter().filter(|recipe| recipe.kind == encoder::Kind::Software);
+            chosen.extend(software.filter(|recipe| recipe.codec == self.video.codec));
         }
-        let software = encoder::recipes().iter().filter(|r| r.kind == encoder::Kind::Software && makes(r));
-        software.map(|recipe| recipe.name.to_owned()).collect()
+        chosen.into_iter().map(|recipe| recipe.name.to_owned()).collect()
     }
 
     /// The chain from raw frames of the layer's size to the bytes that a room gets, by the recipe of this name; `picture`
-    /// gives the frame rate that is encoded. Nothing when there is no such recipe or it makes another codec.
+    /// gives the frame rate that is encoded. Nothing when there is no such recipe, it makes another codec, or the layer is too
+    /// small for it.
     pub fn encode(
         &self,
         encoder: &str,
@@ -145,7 +146,13 @@ impl Plan {
         speed: u8,
     ) -> Option<Vec<Element>> {
         let recipe = encoder::recipe(encoder).filter(|recipe| recipe.codec == self.video.codec)?;
-        Some(recipe.elements(layer, picture, cpus, speed))
+        recipe.takes(layer).then(|| recipe.elements(layer, picture, cpus, speed))
+    }
+
+    /// The devices that the plan's encoders are behind: what a worker with this plan must be able to open.
+    pub fn devices(&self) -> BTreeSet<encoder::Nodes> {
+        let recipes = self.encoders().into_iter().filter_map(|name| encoder::recipe(&name));
+        recipes.filter_map(|recipe| recipe.device.as_ref().map(|device| device.nodes)).collect()
     }
 
     /// The plan as text, for people and for `pipelines/golden/`; with the branches once a picture is known.
@@ -161,12 +168,23 @@ impl Plan {
                 section(&mut out, &title, &branch.scale);
                 branch.encode.iter().for_each(|element| out += &element.to_string());
             }
+            out += &self.on_device(picture, cpus).unwrap_or_default();
         }
         section(&mut out, "audio", &self.decode(Kind::Audio));
         decoder_section(&mut out, Kind::Audio);
         section(&mut out, "in front of each chain above, each scaler and each encoder", &[source()]);
         section(&mut out, "behind them", &[sink()]);
         out
+    }
+}
+
+impl Plan {
+    /// What the first encoder could do without its pictures leaving the device; workers do not do it yet.
+    fn on_device(&self, picture: &Picture, cpus: u32) -> Option<String> {
+        let first = self.encoders().into_iter().next()?;
+        let layers: Vec<Layer> = self.fit(picture, cpus, 0).iter().map(|branch| branch.layer).collect();
+        let chains = encoder::recipe(&first)?.on_device(&layers, picture, cpus)?;
+        Some(format!("planned, not done by workers yet, never run:\n{chains}"))
     }
 }
 

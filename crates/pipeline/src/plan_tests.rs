@@ -88,6 +88,46 @@ fn every_property_has_a_reason() {
     }
 }
 
+#[test]
+fn the_plans_encoders_are_tried_in_its_order_and_software_stands_in() {
+    let with = |preset: &str, names: &[&str]| {
+        let encoders = names.iter().map(|name| (*name).to_owned()).collect();
+        Plan { encoders, ..plan(preset) }
+    };
+    let default = ladder::DEFAULT_PRESET;
+    assert_eq!(with(default, &[]).encoders(), ["x264", "openh264"]);
+    assert_eq!(with(default, &["openh264", "vp8", "x264", "gone"]).encoders(), ["openh264", "x264"]);
+    assert_eq!(with(default, &["vp8"]).encoders(), ["x264", "openh264"]);
+    assert_eq!(with(default, &["vaapi"]).encoders(), ["vaapi", "x264", "openh264"]);
+    let mut vp8 = with(default, &["vaapi", "x264"]);
+    vp8.video.codec = Codec::Vp8;
+    assert_eq!(vp8.encoders(), ["vp8"]);
+    vp8.video.codec = Codec::Aac;
+    assert_eq!((vp8.encoders().len(), vp8.fit(&picture(64, 64), 1, 0).len()), (0, 0));
+}
+
+#[test]
+fn a_layer_too_small_for_an_encoder_goes_to_the_next_one() {
+    let encoders = vec!["nvenc".to_owned()];
+    let plan = Plan { encoders, ..plan(ladder::DEFAULT_PRESET) };
+    let branches = plan.fit(&picture(720, 1280), 2, 0);
+    let factories: Vec<_> = branches.iter().map(|b| b.encode[b.encode.len() - 2].factory.clone()).collect();
+    assert_eq!(factories, ["x264enc", "nvcudah264enc", "nvcudah264enc"]);
+    assert!(plan.encode("nvenc", &branches[0].layer, &picture(720, 1280), 2, 0).is_none());
+}
+
+#[test]
+fn a_worker_may_open_the_devices_of_its_plans_encoders_only() {
+    let devices = |names: &[&str]| {
+        let encoders = names.iter().map(|name| (*name).to_owned()).collect();
+        let plan = Plan { encoders, ..plan(ladder::DEFAULT_PRESET) };
+        plan.devices().into_iter().map(encoder::Nodes::name).collect::<Vec<_>>()
+    };
+    assert_eq!(devices(&[]), Vec::<&str>::new());
+    assert_eq!(devices(&["x264", "vp8"]), Vec::<&str>::new());
+    assert_eq!(devices(&["nvenc", "vaapi", "qsv", "x264"]), ["render", "nvidia"]);
+}
+
 proptest! {
     #[test]
     fn fitted_layers_are_even_never_larger_and_keep_the_shape(

@@ -4,7 +4,7 @@
 
 use std::{fs, path::PathBuf};
 
-use sluicegate_pipeline::{Audio, Picture, Plan, ladder};
+use sluicegate_pipeline::{Audio, Picture, Plan, encoder, ladder};
 
 /// CPUs of the machine that the texts are made for.
 const CPUS: u32 = 4;
@@ -30,6 +30,21 @@ fn folder() -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "..", "..", "pipelines", "golden"].iter().collect()
 }
 
+/// The text of one plan against its file, which it writes instead when asked to.
+fn check(name: &str, text: &str) {
+    let path = folder().join(name);
+    if std::env::var_os("SLUICEGATE_WRITE_GOLDEN").is_some() {
+        fs::write(&path, text).unwrap();
+    }
+    let golden = fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(
+        text,
+        golden,
+        "{} differs from the plan (how to update it: see this test's head)",
+        path.display()
+    );
+}
+
 #[test]
 fn plans_are_the_golden_texts_and_no_text_is_without_its_plan() {
     for preset in PRESETS {
@@ -37,19 +52,20 @@ fn plans_are_the_golden_texts_and_no_text_is_without_its_plan() {
             Plan { video: ladder::preset(preset).unwrap(), audio: Audio::STEREO_96K, encoders: vec![] };
         for (name, means, picture) in SOURCES {
             let text = format!("# {preset}; source: {means}\n\n{}", plan.text(picture.as_ref(), CPUS));
-            let path = folder().join(format!("{}_{name}.txt", preset.to_lowercase()));
-            if std::env::var_os("SLUICEGATE_WRITE_GOLDEN").is_some() {
-                fs::write(&path, &text).unwrap();
-            }
-            let golden = fs::read_to_string(&path).unwrap_or_default();
-            assert_eq!(
-                text,
-                golden,
-                "{} differs from the plan (how to update it: see this test's head)",
-                path.display()
-            );
+            check(&format!("{}_{name}.txt", preset.to_lowercase()), &text);
         }
     }
+    let (preset, (_, means, picture)) = (ladder::DEFAULT_PRESET, SOURCES[0]);
+    for recipe in encoder::recipes() {
+        let mut video = ladder::preset(preset).unwrap();
+        video.codec = recipe.codec;
+        let plan = Plan { video, audio: Audio::STEREO_96K, encoders: vec![recipe.name.to_owned()] };
+        let text = plan.text(picture.as_ref(), CPUS);
+        // The rest is the same for all.
+        let layers = &text[text.find("layer high").unwrap()..text.find("audio\n").unwrap()];
+        let text = format!("# {preset}; source: {means}; encoder: {}\n\n{layers}", recipe.name);
+        check(&format!("encoder_{}.txt", recipe.name), &text);
+    }
     let files = fs::read_dir(folder()).unwrap().count();
-    assert_eq!(files, PRESETS.len() * SOURCES.len());
+    assert_eq!(files, PRESETS.len() * SOURCES.len() + encoder::recipes().len());
 }
