@@ -200,12 +200,12 @@ impl Recipe {
     /// [`crate::Effort::speed`], and past the last step the last one counts.
     pub fn elements(&self, layer: &Layer, picture: &Picture, cpus: u32, speed: u8) -> Vec<Element> {
         let mut elements: Vec<Element> = self.upload.iter().map(Part::element).collect();
-        elements.extend(self.from_device(layer, picture, cpus, speed));
+        elements.extend(self.encoder_and_caps(layer, picture, cpus, speed));
         elements
     }
 
     /// The same from pictures that are where the encoder takes them.
-    fn from_device(&self, layer: &Layer, picture: &Picture, cpus: u32, speed: u8) -> [Element; 2] {
+    fn encoder_and_caps(&self, layer: &Layer, picture: &Picture, cpus: u32, speed: u8) -> [Element; 2] {
         let settings = self.settings(layer.quality, speed);
         let filled = settings
             .into_iter()
@@ -237,7 +237,7 @@ impl Recipe {
             let size = format!(", width={width}, height={height}, pixel-aspect-ratio=1/1");
             let mut chain: Vec<Element> = device.scale.iter().map(Part::element).collect();
             chain.push(caps(&size, "the layer's real size, in square pixels"));
-            chain.extend(self.from_device(layer, picture, cpus, 0));
+            chain.extend(self.encoder_and_caps(layer, picture, cpus, 0));
             chain.iter().for_each(|element| out += &element.to_string());
         }
         Some(out)

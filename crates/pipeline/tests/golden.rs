@@ -34,7 +34,7 @@ fn folder() -> PathBuf {
 fn check(name: &str, text: &str) {
     let path = folder().join(name);
     if std::env::var_os("SLUICEGATE_WRITE_GOLDEN").is_some() {
-        fs::write(&path, text).unwrap();
+        fs::write(&path, text).expect("the golden text can be written");
     }
     let golden = fs::read_to_string(&path).unwrap_or_default();
     assert_eq!(
