@@ -1,10 +1,12 @@
 //! What a worker costs, beside the same graph in bare GStreamer, in one run:
 //!
-//! `cargo run --release -p sluicegate-worker --example cost -- CLIP.flv [SECONDS]`
+//! `cargo run --release -p sluicegate-worker --example cost -- CLIP.flv [SECONDS [CASE...]]`
 //!
-//! The clip (H.264 and AAC) is sent in real time to a restricted worker process with all layers running, with HIGH
-//! paused, and with all paused; then `gst-launch-1.0` decodes and encodes it as the Go worker does. Prints CPU seconds
-//! per second and PSS of each, and the steal time of the machine. Run the release build of `sluicegate-worker` first.
+//! The clip (H.264 and AAC) is sent in real time to a restricted worker process with all layers running (case `three`),
+//! with HIGH paused (`medium`), with all but LOW paused (`low`), with all paused (`none`), with its sound alone (`sound`);
+//! then `gst-launch-1.0` decodes and encodes it as the Go worker does (`bare`). Prints CPU seconds per second and PSS of
+//! each, and the steal time of the machine; with `threads` among the cases also what each thread of a worker cost. Run the
+//! release build of `sluicegate-worker` first.
 
 use std::{
     error::Error,
@@ -35,41 +37,67 @@ async fn main() -> Outcome<()> {
     let folder = tempfile::tempdir()?;
     let launch = Launch::new(worker, folder.path().join("registry"));
     launch.build_registry().await?;
+    let chosen: Vec<String> = arguments.collect();
+    let wanted = |case: &str| {
+        let all = chosen.iter().all(|chosen| chosen == THREADS);
+        all || chosen.iter().any(|chosen| chosen == case)
+    };
     println!("{:<28} {:>9} {:>8} {:>8} {:>7}", "", "CPU s/s", "PSS MiB", "frames/s", "steal");
-    let cases: [(&str, &[Quality]); 3] = [
-        ("worker, three layers", &[]),
-        ("worker, HIGH paused", &[Quality::High]),
-        ("worker, all paused", &Quality::ALL),
-    ];
-    for (name, paused) in cases {
-        worker_case(name, &launch, &units, paused, seconds).await?;
+    for case in CASES {
+        if wanted(case.name) {
+            let threads = chosen.iter().any(|chosen| chosen == THREADS);
+            worker_case(&case, &launch, &units, seconds, threads).await?;
+        }
     }
-    bare(&clip, seconds).await
+    if wanted("bare") { bare(&clip, seconds).await } else { Ok(()) }
 }
 
+/// The word that asks for a table of threads.
+const THREADS: &str = "threads";
+
+struct Case {
+    name: &'static str,
+    title: &'static str,
+    paused: &'static [Quality],
+    sound_alone: bool,
+}
+
+const CASES: [Case; 5] = [
+    Case { name: "three", title: "worker, three layers", paused: &[], sound_alone: false },
+    Case { name: "medium", title: "worker, HIGH paused", paused: &[Quality::High], sound_alone: false },
+    Case {
+        name: "low",
+        title: "worker, LOW alone",
+        paused: &[Quality::High, Quality::Medium],
+        sound_alone: false,
+    },
+    Case { name: "none", title: "worker, all paused", paused: &Quality::ALL, sound_alone: false },
+    Case { name: "sound", title: "worker, sound alone", paused: &[], sound_alone: true },
+];
+
 async fn worker_case(
-    name: &str,
+    case: &Case,
     launch: &Launch,
     units: &[Unit],
-    paused: &[Quality],
     seconds: Duration,
+    threads: bool,
 ) -> Outcome<()> {
     let video = ladder::preset(ladder::DEFAULT_PRESET).ok_or("no default preset")?;
     let start = Start { plan: Plan { video, audio: Audio::STEREO_96K, encoders: vec![] }, output_from: None };
     let (mut sender, mut receiver) = Handle::spawn(launch, start)?;
     let pid = receiver.pid().ok_or("the worker is gone")?;
-    for quality in paused {
+    for quality in case.paused {
         sender.send(Command::Pause(*quality)).await?;
     }
     let begin = Instant::now();
     let feed = async {
-        for unit in units {
+        for unit in units.iter().filter(|unit| !case.sound_alone || is_sound(unit)) {
             if let Unit::Packet(packet) = unit {
                 sleep_until(begin + packet.dts.to_duration()).await;
             }
             sender.send(Command::Unit(unit.clone())).await?;
         }
-        Ok::<(), std::io::Error>(())
+        std::future::pending::<std::io::Result<()>>().await
     };
     let mut frames = 0_u32;
     let hear = async {
@@ -82,13 +110,28 @@ async fn worker_case(
             }
         }
     };
-    let measured = tokio::select! {
-        exit = hear => return Err(format!("the worker ended: {exit}").into()),
-        measured = async { tokio::join!(feed, measure(pid, seconds)).1 } => measured?,
+    let measure = async {
+        let measured = measure(pid, seconds).await?;
+        Outcome::Ok((measured, thread_seconds(pid)?))
     };
-    let rate = f64::from(frames) / begin.elapsed().as_secs_f64();
-    measured.print(name, rate);
+    let (measured, by_thread) = tokio::select! {
+        exit = hear => return Err(format!("the worker ended: {exit}").into()),
+        fed = feed => return Err(format!("the worker takes nothing more: {fed:?}").into()),
+        measured = measure => measured?,
+    };
+    let took = begin.elapsed().as_secs_f64();
+    measured.print(case.title, f64::from(frames) / took);
+    if threads {
+        by_thread.iter().for_each(|(name, cpu)| println!("  {name:<26} {:>9.3}", cpu / took));
+    }
     Ok(())
+}
+
+fn is_sound(unit: &Unit) -> bool {
+    match unit {
+        Unit::Format(_, format) => format.codec.kind() == Kind::Audio,
+        Unit::Packet(packet) => packet.kind == Kind::Audio,
+    }
 }
 
 /// The Go worker's graph: every layer scaled from the source, all layers always encoded.
@@ -142,6 +185,19 @@ fn cpu_seconds(pid: u32) -> Outcome<f64> {
     let fields = stat.rsplit(')').next().ok_or("no stat")?;
     let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<f64>);
     Ok(ticks.sum::<Result<f64, _>>()? / TICKS)
+}
+
+/// What each thread has used since it began, its start-up included; most first.
+fn thread_seconds(pid: u32) -> Outcome<Vec<(String, f64)>> {
+    let mut threads = Vec::new();
+    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let task = task?.path();
+        let schedstat = fs::read_to_string(task.join("schedstat"))?;
+        let nanos: f64 = schedstat.split_whitespace().next().ok_or("no schedstat")?.parse()?;
+        threads.push((fs::read_to_string(task.join("comm"))?.trim().to_owned(), nanos / 1e9));
+    }
+    threads.sort_by(|a, b| b.1.total_cmp(&a.1));
+    Ok(threads)
 }
 
 fn steal_seconds() -> Outcome<f64> {

@@ -44,11 +44,9 @@ impl Running {
     ) -> Result<Self, Error> {
         let quality = branch.layer.quality;
         let fps = gst::Fraction::new(i32::try_from(branch.fps_milli).unwrap_or(i32::MAX), 1000);
-        let scaler = if branch.scale.is_empty() {
-            None
-        } else {
-            Some(Scaler::start(&branch.scale, fps, Origin::Layer(quality, generation), inbox)?)
-        };
+        let from = Origin::Layer(quality, generation);
+        let scaler =
+            (!branch.scale.is_empty()).then(|| Scaler::new(&branch.layer, &branch.scale, fps, from, inbox));
         let chain = Chain::new()?;
         // What is behind an encoder hands a wish for a keyframe on to it.
         let keyframes = chain.append(chain.source.upcast_ref(), &branch.encode)?;
@@ -66,13 +64,15 @@ impl Running {
 
     /// Takes a frame of any size. What has the layer's size at once goes to the encoder, and is returned for smaller
     /// layers. `None` when it goes through a scaler's chain, and comes back as a frame of this layer.
-    pub(crate) fn take(&mut self, frame: &gst::Sample) -> Option<gst::Sample> {
+    pub(crate) fn take(&mut self, frame: &gst::Sample) -> Result<Option<gst::Sample>, Error> {
         let frame = match &mut self.scaler {
             Some(scaler) => scaler.take(frame)?,
-            None => frame.clone(),
+            None => Some(frame.clone()),
         };
-        self.encode(&frame);
-        Some(frame)
+        if let Some(frame) = &frame {
+            self.encode(frame);
+        }
+        Ok(frame)
     }
 
     /// Takes a frame of the layer's size.

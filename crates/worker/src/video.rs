@@ -76,7 +76,7 @@ impl Video {
                     if !self.is_paused(quality) {
                         self.branches[at].encode(&frame.sample);
                     }
-                    self.feed(&frame.sample, at);
+                    self.feed(&frame.sample, at)?;
                 }
                 Ok(())
             }
@@ -93,8 +93,7 @@ impl Video {
         if self.output_from.is_some_and(|from| time < from) || !self.limit.passes(time.nseconds()) {
             return Ok(());
         }
-        self.feed(sample, self.branches.len());
-        Ok(())
+        self.feed(sample, self.branches.len())
     }
 
     /// Notes the picture; true when it is another than before.
@@ -138,14 +137,15 @@ impl Video {
 
     /// Gives a frame to the largest running layer among the first `below`. What its scaler makes of it comes back and
     /// goes on to the next smaller; a layer that needs no scaler passes this one on.
-    fn feed(&mut self, sample: &gst::Sample, below: usize) {
+    fn feed(&mut self, sample: &gst::Sample, below: usize) -> Result<(), Error> {
         let mut sample = sample.clone();
         for at in (0..below).rev() {
             if !self.is_paused(self.branches[at].layer.quality) {
-                let Some(scaled) = self.branches[at].take(&sample) else { return };
+                let Some(scaled) = self.branches[at].take(&sample)? else { return Ok(()) };
                 sample = scaled;
             }
         }
+        Ok(())
     }
 
     fn is_paused(&self, quality: Quality) -> bool {
