@@ -22,7 +22,7 @@ pub enum Codec {
     Vp8,
     /// AAC raw access units, described by an `AudioSpecificConfig` (ISO/IEC 14496-3).
     Aac,
-    /// Opus (RFC 6716), one packet of 20 ms each.
+    /// Opus (RFC 6716), a packet each: towards a room of 20 ms, unless a publisher made it.
     Opus,
     /// MPEG-1/2 layer III frames.
     Mp3,

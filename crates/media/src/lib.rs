@@ -6,6 +6,7 @@
 mod codec;
 mod key;
 mod layer;
+mod opus;
 mod packet;
 pub mod queue;
 mod time;
@@ -14,6 +15,7 @@ mod timeline;
 pub use codec::{Codec, Kind};
 pub use key::StreamKey;
 pub use layer::{Ladder, Layer, Quality};
+pub use opus::{Mapping, OpusHead};
 pub use packet::{Encoded, Format, Output, Packet, TrackId, Unit};
 pub use queue::{Bound, GopCache, Queue};
 pub use time::MediaTime;

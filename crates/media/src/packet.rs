@@ -13,7 +13,7 @@ pub struct TrackId(pub u8);
 pub struct Format {
     /// The codec.
     pub codec: Codec,
-    /// The decoder configuration as the container carried it (`avcC`, `AudioSpecificConfig`); empty where the codec has none.
+    /// The decoder configuration as the container carried it (`avcC`, `AudioSpecificConfig`, [`OpusHead`](crate::OpusHead)); empty where the codec has none.
     pub config: Bytes,
 }
 

@@ -3,6 +3,7 @@
 //! * [`ladder`]: LiveKit's presets as [`media::Ladder`]s (data).
 //! * [`plan`]: which elements with which properties decode a source and encode its layers (pure, golden-tested).
 //! * [`encoder`]: how each encoder is driven (data).
+//! * [`opus`]: sound that comes as Opus, and what its encoder is told of losses.
 //! * [`wire`]: the framed messages of the one socket pair.
 //! * [`Handle`]: a worker process, or a pipeline on a thread behind the same socket pair.
 //!
@@ -16,6 +17,7 @@ pub mod ladder;
 mod launch;
 mod log;
 mod message;
+pub mod opus;
 pub mod plan;
 pub mod wire;
 

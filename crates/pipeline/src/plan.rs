@@ -17,7 +17,7 @@ use std::{collections::BTreeSet, fmt::Write as _};
 use media::{Codec, Kind, Ladder, Layer};
 use serde::{Deserialize, Serialize};
 
-use crate::{Element, Property, encoder};
+use crate::{Element, Property, encoder, opus};
 
 /// What a worker is to make of its source, whatever that turns out to be.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -355,6 +355,7 @@ pub fn track_caps(format: &media::Format) -> Option<String> {
         Codec::Aac => "audio/mpeg, mpegversion=4, stream-format=raw, framed=true",
         Codec::Mp3 => "audio/mpeg, mpegversion=1, layer=3, parsed=false",
         Codec::Vp8 => "video/x-vp8",
+        Codec::Opus => return Some(opus::caps(&format.config)),
         _ => return None,
     };
     if format.config.is_empty() {

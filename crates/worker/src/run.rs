@@ -113,6 +113,8 @@ struct Session {
     video: Video,
     video_track: Option<Track>,
     audio_track: Option<Track>,
+    /// Percent of the sound's packets that the receiver misses.
+    sound_loss: u8,
     draining: Option<Drain>,
     reported: Instant,
     /// A report that found the way full.
@@ -145,6 +147,7 @@ impl Session {
             video,
             video_track: None,
             audio_track: None,
+            sound_loss: 0,
             draining: None,
             reported: Instant::now(),
             unsent: None,
@@ -188,7 +191,11 @@ impl Session {
             Command::SkipTo(time) => self.video.skip_to(time),
             // Not made use of yet.
             Command::ResumeAt(quality, _) => self.video.resume(quality),
-            Command::Effort(_) | Command::SoundLoss(_) => {}
+            Command::Effort(_) => {}
+            Command::SoundLoss(percent) => {
+                self.sound_loss = percent;
+                self.audio_track.iter().for_each(|track| track.set_loss(percent));
+            }
             Command::EndOfStream => {
                 self.tracks().for_each(Track::end);
                 self.draining = Some(Drain::new(self.video_track.is_some(), self.audio_track.is_some()));
@@ -218,6 +225,7 @@ impl Session {
         *slot = None;
         let codec = format.codec;
         *slot = Track::start(id, format, &self.plan, &self.ways)?;
+        slot.iter().for_each(|track| track.set_loss(self.sound_loss));
         if slot.is_none() {
             self.warn(&format!("a track of {codec} cannot be decoded here and is ignored"));
         }

@@ -23,6 +23,8 @@ pub(crate) struct Track {
     pub(crate) format: Format,
     chain: Chain,
     started: bool,
+    /// Of a sound track.
+    encoder: Option<gst::Element>,
 }
 
 /// Where a track's chain delivers to.
@@ -58,8 +60,17 @@ impl Track {
                 chain.sink(&last, send_sound(ways.clone()))?;
             }
         }
+        let encoder = last.factory().filter(|factory| factory.name() == "opusenc").map(|_| last);
         chain.play()?;
-        Ok(Some(Self { id, format, chain, started: false }))
+        Ok(Some(Self { id, format, chain, started: false, encoder }))
+    }
+
+    /// The receiver misses so many percent of a sound's packets: takes effect with the next one.
+    pub(crate) fn set_loss(&self, percent: u8) {
+        for property in pipeline::opus::on_loss(percent) {
+            // Where the encoder has no such property, sound goes on without repetition.
+            let _ = self.encoder.as_ref().and_then(|encoder| build::set(encoder, &property));
+        }
     }
 
     /// A new configuration of the same codec: the decoder follows without a restart.

@@ -1,6 +1,6 @@
 //! Requests: keyframes, pausing, where output starts, and how it ends.
 
-use media::{Codec, Format, MediaTime, Packet, Quality, Unit};
+use media::{MediaTime, Packet, Quality, Unit};
 use pipeline::{Command, Exit};
 
 mod support;
@@ -187,16 +187,6 @@ async fn corrupt_pictures_are_skipped_and_the_layers_go_on() {
     rig.until(|rig| rig.times(Quality::Low).last().is_some_and(|pts| *pts >= whole)).await;
     rig.finish().await;
     assert_eq!(rig.failed, None);
-}
-
-#[tokio::test]
-async fn a_track_that_nothing_here_decodes_is_ignored_with_a_warning() {
-    let (mut rig, packets) = small_rig(Clip { frames: 30, ..SMALL }).await;
-    rig.format(AUDIO, Format { codec: Codec::Opus, config: bytes::Bytes::new() }).await;
-    rig.feed(&packets, BOTH).await;
-    rig.finish().await;
-    assert_eq!(rig.count(Quality::Medium), 30);
-    assert!(rig.warnings.iter().any(|w| w.contains("audio/opus")), "{:?}", rig.warnings);
 }
 
 #[tokio::test]

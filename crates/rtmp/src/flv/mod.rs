@@ -5,7 +5,7 @@ mod enhanced;
 pub(crate) mod metadata;
 
 use bytes::{Buf, Bytes};
-use media::{Codec, Format, Kind, MediaTime, Packet, Unit};
+use media::{Codec, Format, Kind, MediaTime, OpusHead, Packet, Unit};
 
 use crate::{AUDIO, Error, VIDEO};
 use enhanced::{FourCc, packet};
@@ -17,9 +17,6 @@ const SOUNDS: &str = "AAC, MP3 or Opus";
 /// The FourCCs of what is taken.
 pub(crate) const VIDEO_CODES: [&str; 1] = ["avc1"];
 pub(crate) const AUDIO_CODES: [&str; 3] = ["Opus", "mp4a", ".mp3"];
-
-/// Bytes of the smallest identification header of Opus (RFC 7845 §5.1).
-const OPUS_HEAD: usize = 19;
 
 /// What is remembered of a stream's two tracks. Bodies too short or too broken to be read are skipped and counted: encoders
 /// send such things, and one of them is no reason to end a broadcast.
@@ -219,7 +216,7 @@ impl Tracks {
 
     fn sound_header(&mut self, codec: Codec, track: u8, config: Bytes) -> Option<Vec<Unit>> {
         let whole = match codec {
-            Codec::Opus => config.len() >= OPUS_HEAD && config.starts_with(b"OpusHead"),
+            Codec::Opus => OpusHead::read(&config).is_some(),
             _ => !config.is_empty(),
         };
         if !whole || !self.sounds.takes(track, true) {

@@ -163,6 +163,26 @@ pub fn mp3(count: usize) -> (Format, Vec<Packet>) {
     (Format { codec: Codec::Mp3, config: Bytes::new() }, packets)
 }
 
+/// `count` packets of Opus, 20 ms of a 440 Hz tone each.
+pub fn opus(count: usize, channels: u8) -> (Format, Vec<Packet>) {
+    super::init();
+    let text = format!(
+        "audiotestsrc num-buffers={count} samplesperbuffer=960 ! audio/x-raw,rate=48000,channels={channels} ! \
+         opusenc bitrate=64000 ! appsink name=out sync=false"
+    );
+    let (pipeline, sink) = launch_source(&text);
+    let mut packets = Vec::new();
+    while let Ok(sample) = sink.pull_sample() {
+        let pts = MediaTime::from_millis((packets.len() * 20) as i64);
+        let data = Bytes::copy_from_slice(&sample.buffer().unwrap().map_readable().unwrap());
+        packets.push(Packet { track: AUDIO, kind: Kind::Audio, pts, dts: pts, keyframe: true, data });
+    }
+    pipeline.set_state(gst::State::Null).unwrap();
+    // RFC 7845 §5.1.
+    let head = [&b"OpusHead\x01"[..], &[channels], b"\x38\x01\x80\xbb\0\0\0\0\0"].concat();
+    (Format { codec: Codec::Opus, config: head.into() }, packets)
+}
+
 fn codec_data(sample: &gst::Sample) -> Bytes {
     let data = sample.caps().unwrap().structure(0).unwrap().get::<gst::Buffer>("codec_data").unwrap();
     Bytes::copy_from_slice(&data.map_readable().unwrap())
