@@ -10,12 +10,14 @@
 //! ```
 //!
 //! [`Admission`] decides whether the machine has room for one more session, [`Registry`] whether a connection is a new session
-//! or takes over a running one.
+//! or takes over a running one, [`Governor`] what each session has to do without when the machine has too little CPU.
 #![forbid(unsafe_code)]
 
 mod admission;
 mod budget;
+mod degradation;
 mod drain;
+mod governor;
 mod id;
 mod ingress;
 mod input;
@@ -35,6 +37,8 @@ mod worker;
 
 pub use admission::{Admission, Claim, Costs, Work};
 pub use budget::Budget;
+pub use degradation::{Cause, Degradation, SessionId, Step, Top, Vitals};
+pub use governor::Governor;
 pub use id::{SourceId, Token, WorkerId};
 pub use ingress::{Ingress, Settings, Stage};
 pub use input::{Admitted, Input, RoomEnd, Shutdown, SoundWay, SourceEnd, SourceInfo, StateRefusal};
