@@ -110,6 +110,16 @@ impl<T: Item> Queue<T> {
         self.dropped
     }
 
+    /// From the oldest to the newest item.
+    pub fn span(&self) -> Duration {
+        let due = |item: &T| item.media().map(|(_, due, _)| due);
+        match (self.items.iter().find_map(due), self.items.iter().rev().find_map(due)) {
+            (Some(first), Some(last)) => last.duration_since(first),
+            // Formats alone: their number is bounded by their senders.
+            _ => Duration::ZERO,
+        }
+    }
+
     /// True while pictures are refused until one comes that a decoder can start from.
     pub fn awaits_keyframe(&self) -> bool {
         self.awaiting_key
@@ -123,13 +133,7 @@ impl<T: Item> Queue<T> {
     }
 
     fn over(&self) -> bool {
-        let due = |item: &T| item.media().map(|(_, due, _)| due);
-        let (Some(first), Some(last)) =
-            (self.items.iter().find_map(due), self.items.iter().rev().find_map(due))
-        else {
-            return false; // formats alone: their number is bounded by their senders
-        };
-        self.bytes > self.bound.bytes || last.duration_since(first) > self.bound.span
+        !self.items.is_empty() && (self.bytes > self.bound.bytes || self.span() > self.bound.span)
     }
 
     /// Drops the oldest group. Called only while there is media in the queue, so it always drops something.

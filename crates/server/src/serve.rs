@@ -26,7 +26,7 @@ use crate::{
     health::Health,
     http::Server,
     metrics::Metrics,
-    supervise::{Counted, Shared, Supervisor},
+    supervise::{Counted, Govern, Shared, Supervisor},
 };
 
 /// How often the machine's load is looked at.
@@ -99,7 +99,8 @@ async fn close(supervisor: Supervisor, bus: Bus) {
 async fn shared(config: &Config, bus: &Bus, launch: Launch, metrics: &Metrics) -> Result<Shared> {
     let io = bus::IoInfo::connect(bus).await.context("subscribe to livekit-server's answers")?;
     let handlers = bus::Handlers::serve(bus).await.context("serve livekit-server's requests")?;
-    let admission = Admission::new(costs(config), [Work::Rtmp], sampler()?.1);
+    let (_, cores) = sampler()?;
+    let admission = Admission::new(costs(config), [Work::Rtmp], cores);
     for (work, cost, most) in admission.never_met() {
         tracing::warn!(
             ?work,
@@ -118,6 +119,7 @@ async fn shared(config: &Config, bus: &Bus, launch: Launch, metrics: &Metrics) -
         network: network(config),
         metrics: metrics.clone(),
         admission: Mutex::new(admission),
+        govern: Arc::new(Govern::new(cores, metrics.clone())),
     })
 }
 

@@ -17,8 +17,8 @@ const TRANSCODED_CORES: f64 = 0.6;
 /// What a session that is passed through is taken to need before any was measured, in cores.
 const PASSED_CORES: f64 = 0.05;
 
-/// How much of what was learned a new measurement is worth: with one each ten seconds, about two minutes are remembered.
-const WEIGHT: f64 = 0.1;
+/// How much of what was learned a new measurement is worth: with one a second, about two minutes are remembered.
+const WEIGHT: f64 = 0.01;
 
 /// What is learned never falls below this part of what it started with: a still picture costs little until it moves.
 const LEAST_PART: f64 = 0.25;
@@ -351,7 +351,7 @@ mod tests {
     fn costs_are_learned_from_sessions_of_the_same_sort() {
         let (mut admission, _) = unset(8.0);
         assert_eq!((admission.cost(Work::Rtmp), admission.cost(Work::WhipBypass)), (0.6, 0.05));
-        for _ in 0..100 {
+        for _ in 0..1000 {
             admission.observe_session(Work::Rtmp, 1.2);
         }
         assert!((admission.cost(Work::Rtmp) - 1.2).abs() < 0.001);

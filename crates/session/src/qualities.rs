@@ -28,7 +28,7 @@ impl Qualities {
     }
 
     /// The members, lowest first.
-    pub fn iter(self) -> impl Iterator<Item = Quality> {
+    pub fn iter(self) -> impl DoubleEndedIterator<Item = Quality> {
         Quality::ALL.into_iter().filter(move |quality| self.contains(*quality))
     }
 }

@@ -20,6 +20,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
+use session::Degradation;
 
 use crate::health::Health;
 use crate::logs;
@@ -110,6 +111,17 @@ struct Layer {
     layer: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Level {
+    level: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Taken {
+    direction: &'static str,
+    step: &'static str,
+}
+
 /// All metrics of the process. Clones share them; every call is a few atomic operations.
 ///
 /// Labels are `&'static str` so that nothing from the network can become one.
@@ -126,6 +138,8 @@ pub struct Metrics {
     reconnects: Family<Peer, Counter>,
     keyframe_requests: Family<Layer, Counter>,
     takeovers: Counter,
+    degraded: Family<Level, Gauge>,
+    degradation_steps: Family<Taken, Counter>,
     report_retries: Counter,
 }
 
@@ -146,10 +160,13 @@ impl Metrics {
             reconnects: Family::default(),
             keyframe_requests: Family::default(),
             takeovers: Counter::default(),
+            degraded: Family::default(),
+            degradation_steps: Family::default(),
             report_retries: Counter::default(),
         };
         metrics.register_go(&mut registry, node_id, health);
         metrics.register_ours(&mut registry);
+        Degradation::ALL.into_iter().for_each(|level| metrics.degraded(level, 0));
         registry.register_collector(Box::new(process::Process));
         Self { registry: Arc::new(registry), ..metrics }
     }
@@ -193,6 +210,10 @@ impl Metrics {
         ours.register("keyframe_requests_total", help, self.keyframe_requests.clone());
         let help = "Sessions that a second publisher with the same key took over";
         ours.register("takeovers_total", help, self.takeovers.clone());
+        let help = "Sessions that do without something for want of CPU, by what was taken last";
+        ours.register("degraded_sessions", help, self.degraded.clone());
+        let help = "Steps of the governor: down takes something from a session, up gives it back";
+        ours.register("degradation_steps_total", help, self.degradation_steps.clone());
         let help = "Session states that had to be sent to livekit-server again";
         ours.register("report_retries_total", help, self.report_retries.clone());
         let help = "Log lines dropped because nobody read them fast enough";
@@ -263,6 +284,21 @@ impl Metrics {
     /// Counts a session taken over.
     pub fn taken_over(&self) {
         self.takeovers.inc();
+    }
+
+    /// So many sessions are at this level of degradation.
+    pub fn degraded(&self, level: Degradation, sessions: usize) {
+        if level != Degradation::None {
+            let sessions = i64::try_from(sessions).unwrap_or(i64::MAX);
+            self.degraded.get_or_create(&Level { level: level.label() }).set(sessions);
+        }
+    }
+
+    /// Counts a step of the governor between two neighbours, by what is taken or given back.
+    pub fn degradation_step(&self, from: Degradation, to: Degradation) {
+        let direction = if from < to { "down" } else { "up" };
+        let step = from.max(to).label();
+        self.degradation_steps.get_or_create(&Taken { direction, step }).inc();
     }
 
     /// Counts a state that was sent again.

@@ -85,6 +85,9 @@ fn our_own_metrics_count() {
     metrics.keyframe_requested(media::Quality::Low);
     metrics.taken_over();
     metrics.report_retried();
+    metrics.degraded(Degradation::Speed1, 2);
+    metrics.degradation_step(Degradation::None, Degradation::Speed1);
+    metrics.degradation_step(Degradation::Withheld, Degradation::HalfRate);
     let text = metrics.text();
     for line in [
         "sluicegate_queue_dropped_packets_total{queue=\"publisher_to_worker\"} 7\n",
@@ -94,6 +97,10 @@ fn our_own_metrics_count() {
         "sluicegate_keyframe_requests_total{layer=\"low\"} 1\n",
         "sluicegate_takeovers_total 1\n",
         "sluicegate_report_retries_total 1\n",
+        "sluicegate_degraded_sessions{level=\"speed_1\"} 2\n",
+        "sluicegate_degraded_sessions{level=\"withheld\"} 0\n",
+        "sluicegate_degradation_steps_total{direction=\"down\",step=\"speed_1\"} 1\n",
+        "sluicegate_degradation_steps_total{direction=\"up\",step=\"withheld\"} 1\n",
         "sluicegate_log_lines_dropped_total 0\n",
         "sluicegate_build_info{version=\"",
     ] {

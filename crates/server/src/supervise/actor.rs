@@ -9,7 +9,9 @@ use std::{
 use intake::rtmp::Request;
 use livekit::{bus, room::Participant};
 use pipeline::Command;
-use session::{Admitted, Claim, Hold, Ingress, Input, Outcome, Output, Qualities, SourceId, Token, Why};
+use session::{
+    Admitted, Claim, Degradation, Hold, Ingress, Input, Outcome, Output, Qualities, SourceId, Token, Why,
+};
 use tokio::{
     sync::mpsc,
     task::{AbortHandle, JoinSet},
@@ -18,6 +20,7 @@ use tracing::Instrument;
 
 use super::{
     Shared, Supervisor,
+    govern::Seat,
     mail::{Mail, Mailbox, Message},
     source::{Source, Stage},
     worker::Worker,
@@ -67,8 +70,12 @@ pub(super) struct Actor {
     pub(super) deferred: Vec<Request>,
     pub(super) worker: Option<Worker>,
     /// Those that the worker has.
-    layers: Qualities,
+    pub(super) layers: Qualities,
     pub(super) paused: Qualities,
+    /// From the first worker on.
+    pub(super) seat: Option<Seat>,
+    /// What the session does without at present.
+    pub(super) degradation: Degradation,
     pub(super) room: Arc<OnceLock<Participant>>,
     pub(super) joining: Option<AbortHandle>,
     pub(super) reporter: Option<Arc<bus::Reporter>>,
@@ -83,6 +90,7 @@ enum News {
     Input(Input),
     Message(Message),
     Asked(bus::Request),
+    Order(Degradation),
 }
 
 impl Actor {
@@ -121,6 +129,8 @@ impl Actor {
             worker: None,
             layers: Qualities::NONE,
             paused: Qualities::NONE,
+            seat: None,
+            degradation: Degradation::None,
             room: Arc::default(),
             joining: None,
             reporter: None,
@@ -148,12 +158,19 @@ impl Actor {
                 None => std::future::pending().await,
             }
         };
+        let order = async {
+            match &mut self.seat {
+                Some(seat) => seat.order().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             message = self.mailbox.recv() => match message {
                 Some(message) => News::Message(message),
                 None => unreachable!("the session holds a sender of its own"),
             },
             request = asked => News::Asked(request),
+            order = order => News::Order(order),
             () = tick => News::Input(Input::Tick),
         }
     }
@@ -182,8 +199,9 @@ impl Actor {
                 self.handle(Input::TookOver(id));
             }
             News::Message(Message::Joined(joined)) => self.joined(joined),
-            News::Message(Message::Measured(worker, cores)) => self.measured(worker, cores),
+            News::Message(Message::Measured(worker, pulse)) => self.measured(worker, pulse),
             News::Asked(request) => self.asked(request),
+            News::Order(degradation) => self.degrade(degradation),
         }
     }
 
@@ -240,6 +258,7 @@ impl Actor {
 
     async fn end(mut self) {
         self.mailbox.close();
+        drop(self.seat.take());
         while let Ok(message) = self.mailbox.try_recv() {
             match message {
                 Message::TakeOver(request) => self.deferred.push(request),

@@ -33,6 +33,8 @@ struct Inner {
     timeline: Timeline,
     /// Nobody watches: pictures are kept for later, not given out.
     asleep: bool,
+    /// Dropped because the worker was too slow, since the last look.
+    shed: u64,
     newest: Option<MediaTime>,
 }
 
@@ -45,6 +47,7 @@ impl Feed {
             cache: GopCache::new(KEPT_BYTES),
             timeline: Timeline::new(),
             asleep: false,
+            shed: 0,
             newest: None,
         };
         Self { epoch, inner: Mutex::new(inner), filled: Notify::new() }
@@ -62,7 +65,12 @@ impl Feed {
             inner.newest = inner.newest.max(Some(packet.pts));
         }
         inner.cache.note(&unit);
+        let awaits = inner.queue.awaits_keyframe();
         let dropped = inner.queue.push(unit);
+        if !awaits {
+            // What is refused until the next key picture says nothing about now.
+            inner.shed += dropped as u64;
+        }
         drop(inner);
         self.filled.notify_one();
         dropped
@@ -86,6 +94,13 @@ impl Feed {
         let picture = |unit: &Unit| matches!(unit, Unit::Packet(packet) if packet.kind == Kind::Video);
         std::iter::from_fn(|| replay.pop_front().or_else(|| queue.pop()))
             .find(|unit| !(*asleep && picture(unit)))
+    }
+
+    /// How long what comes now will wait for the worker, and how many packets were dropped because it was too slow since the
+    /// last call.
+    pub(crate) fn take_strain(&self) -> (Duration, u64) {
+        let mut inner = self.lock();
+        (inner.queue.span(), std::mem::take(&mut inner.shed))
     }
 
     /// Nobody watches: from now on pictures are kept since the last key picture, and not given out. Sound is.
@@ -243,6 +258,21 @@ mod tests {
         assert!(dropped > 50, "{dropped} dropped");
         let Some(Unit::Packet(first)) = drain(&feed).into_iter().next() else { panic!("media is left") };
         assert!(first.keyframe && first.dts >= MediaTime::from_millis(2000));
+    }
+
+    #[test]
+    fn drops_for_want_of_room_are_told_once_and_those_for_want_of_a_key_picture_never() {
+        let epoch = Instant::now();
+        let feed = Feed::new(epoch);
+        for i in 0..=20 {
+            feed.push(picture(i * 33, i == 0), epoch);
+        }
+        assert_eq!(feed.take_strain(), (Duration::from_millis(660), 0));
+        for i in 21..60 {
+            feed.push(picture(i * 33, false), epoch);
+        }
+        assert_eq!(feed.take_strain(), (Duration::ZERO, 24), "up to the first over 750 ms");
+        assert_eq!(feed.take_strain(), (Duration::ZERO, 0));
     }
 
     #[tokio::test]

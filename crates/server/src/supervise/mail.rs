@@ -5,6 +5,8 @@ use livekit::room::{Error, Events, Participant};
 use session::{Input, Shutdown, SourceId, WorkerId};
 use tokio::sync::mpsc;
 
+use super::worker::Pulse;
+
 /// What waits for a session's task. It answers within microseconds; a sender that finds it full waits.
 const MAIL: usize = 256;
 
@@ -15,7 +17,7 @@ pub(super) enum Message {
     Accepted(SourceId, Closer),
     TakeOver(Request),
     Joined(Result<(Participant, Events), Error>),
-    Measured(WorkerId, f64),
+    Measured(WorkerId, Pulse),
 }
 
 /// The way to a session. Clones share it; what is sent after the session's end is lost, as the session's own.
@@ -41,8 +43,8 @@ impl Mail {
         self.tell(Message::Accepted(source, closer)).await
     }
 
-    pub(super) async fn measured(&self, worker: WorkerId, cores: f64) {
-        self.tell(Message::Measured(worker, cores)).await;
+    pub(super) async fn measured(&self, worker: WorkerId, pulse: Pulse) {
+        self.tell(Message::Measured(worker, pulse)).await;
     }
 
     /// Hands a second publisher over; gives it back when the session is over.

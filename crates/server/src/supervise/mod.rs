@@ -3,6 +3,7 @@
 mod actor;
 mod door;
 mod feed;
+mod govern;
 mod mail;
 mod report;
 mod room;
@@ -20,6 +21,7 @@ use session::{Admission, Reason, Registry, Shutdown};
 use tokio_util::task::TaskTracker;
 
 use crate::metrics::{self, Metrics, Publication};
+pub use govern::Govern;
 use mail::Mail;
 pub use report::Counted;
 
@@ -43,6 +45,8 @@ pub struct Shared {
     pub metrics: Metrics,
     /// Who may start.
     pub admission: Mutex<Admission>,
+    /// Who does without what when the machine has too little CPU.
+    pub govern: Arc<Govern>,
 }
 
 impl Shared {
@@ -75,8 +79,10 @@ impl Supervisor {
         Self { shared: Arc::new(shared), sessions: Registry::new(), tasks: TaskTracker::new() }
     }
 
-    /// Takes the machine's idle cores into account; true when there is room for another session of any kind.
+    /// Takes the machine's idle cores into account, once a second: takes from the sessions what it lacks, or gives it back.
+    /// True when there is room for another session of any kind.
     pub fn observe_idle(&self, idle_cores: f64) -> bool {
+        self.shared.govern.observe(Instant::now(), idle_cores);
         let mut admission = self.shared.admission();
         admission.observe_idle(idle_cores);
         admission.available(Instant::now())

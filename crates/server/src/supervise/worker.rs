@@ -7,7 +7,7 @@ use std::{
 
 use livekit::room::Participant;
 use media::{Encoded, MediaTime};
-use pipeline::{Command, Event, Incoming, Launch, Plan, Receiver, Sender, Start};
+use pipeline::{Command, Event, Incoming, Launch, Load, Plan, Receiver, Sender, Start};
 use session::{Input, Qualities, SourceId, SourceInfo, WorkerId};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -19,8 +19,8 @@ use crate::{cpu::ProcessMeter, metrics::Metrics};
 /// state machine's own limits end it.
 const COMMANDS: usize = 64;
 
-/// How often a running worker's CPU time is looked at, to learn what a session costs.
-const MEASURE: Duration = Duration::from_secs(10);
+/// How often a running worker's pulse is felt. The kernel counts CPU time in steps of 10 ms: a hundredth of this.
+const MEASURE: Duration = Duration::from_secs(1);
 
 /// A running worker, as the session's actor holds it.
 #[derive(Debug)]
@@ -30,6 +30,17 @@ pub(super) struct Worker {
     stop: CancellationToken,
     laid_out: bool,
     watched: bool,
+}
+
+/// How a worker has fared since it was last looked at.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Pulse {
+    /// CPU time.
+    pub(super) cores: f64,
+    /// The longest that a picture waited, in the queue before the worker and in the worker.
+    pub(super) behind: Duration,
+    /// Dropped there because there was no room.
+    pub(super) dropped: u64,
 }
 
 #[derive(Debug)]
@@ -133,6 +144,7 @@ impl Actor {
         let (worker, task) = Worker::start(launch, job, self.mail.clone(), self.shared.metrics.clone());
         self.worker = Some(worker);
         self.spawn(task);
+        self.govern_worker();
     }
 
     pub(super) fn with_worker(&self, id: WorkerId, act: impl FnOnce(&Worker)) {
@@ -144,13 +156,6 @@ impl Actor {
     pub(super) fn command(&self, command: Command) {
         if let Some(worker) = &self.worker {
             worker.send(command);
-        }
-    }
-
-    /// A session that nobody watches in full says nothing about what one costs.
-    pub(super) fn measured(&self, worker: WorkerId, cores: f64) {
-        if self.paused.is_empty() && self.worker.as_ref().is_some_and(|ours| ours.id == worker) {
-            self.shared.admission().observe_session(session::Work::Rtmp, cores);
         }
     }
 }
@@ -231,11 +236,13 @@ struct Ear<'a> {
     metrics: Metrics,
     told: Option<Instant>,
     lost: u64,
+    /// What the worker said of itself since the last measurement.
+    load: Load,
 }
 
 impl<'a> Ear<'a> {
     fn new(job: &'a Job, mail: &'a Mail, metrics: Metrics) -> Self {
-        Self { job, mail, metrics, told: None, lost: 0 }
+        Self { job, mail, metrics, told: None, lost: 0, load: Load::default() }
     }
 
     async fn listen(&mut self, mut receiver: Receiver, stop: CancellationToken) {
@@ -252,7 +259,8 @@ impl<'a> Ear<'a> {
                 }
                 _ = measure.tick() => {
                     if let Some(cores) = meter.as_mut().and_then(|meter| meter.cores(Instant::now()).ok()) {
-                        self.mail.measured(self.job.id, cores).await;
+                        let pulse = self.pulse(cores);
+                        self.mail.measured(self.job.id, pulse).await;
                     }
                     continue;
                 }
@@ -276,7 +284,11 @@ impl<'a> Ear<'a> {
                 tracing::warn!(%worker, "{text}");
                 return;
             }
-            Event::Load(_) => return,
+            Event::Load(load) => {
+                self.load.behind_ms = self.load.behind_ms.max(load.behind_ms);
+                self.load.dropped = self.load.dropped.saturating_add(load.dropped);
+                return;
+            }
             Event::Ready => Input::WorkerReady(worker),
             Event::Source(source) => Input::SourceInfo { worker, info: source_info(source) },
             Event::Layers(layers) => Input::LayersReady { worker, layers },
@@ -285,6 +297,16 @@ impl<'a> Ear<'a> {
             Event::Ended => Input::WorkerFinished(worker),
         };
         self.mail.input(input).await;
+    }
+
+    fn pulse(&mut self, cores: f64) -> Pulse {
+        let load = std::mem::take(&mut self.load);
+        let (waiting, dropped) = self.job.feed.take_strain();
+        Pulse {
+            cores,
+            behind: waiting + Duration::from_millis(load.behind_ms.into()),
+            dropped: dropped + u64::from(load.dropped),
+        }
     }
 
     async fn pass_on(&mut self, encoded: Encoded) {
