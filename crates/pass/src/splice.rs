@@ -381,5 +381,6 @@ impl Splice {
 }
 
 #[cfg(test)]
-#[path = "splice_tests.rs"]
+mod random;
+#[cfg(test)]
 mod tests;
