@@ -32,9 +32,9 @@ const SETS_BYTES: usize = 1000;
 
 /// Says of one source, picture by picture, whether it may stand in for a layer as it is.
 ///
-/// High profile may: it is more than the Constrained Baseline that is negotiated, but all browsers and LiveKit's own
-/// clients decode it (docs/adr/0012). Where the stream does not promise that pictures are shown in the order in which they
-/// are decoded, one whole group of pictures is watched first.
+/// High profile may: it is more than the Constrained Baseline that is negotiated, but what nearly every publisher sends, and
+/// what decoders in browsers take from the stream itself (docs/adr/0012 says what of that was tried). Where the stream does
+/// not promise that pictures are shown in the order in which they are decoded, one whole group of pictures is watched first.
 #[derive(Debug)]
 pub struct Judge {
     limit: Option<(Layer, u32)>,

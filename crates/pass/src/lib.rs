@@ -2,6 +2,10 @@
 //!
 //! [`h264`] reads what is sent, [`Judge`] says whether it may stand in for a layer, [`Splice`] makes one decodable stream
 //! of the two lanes. Nothing here does I/O, reads a clock, decodes a picture or panics on what it is fed.
+//!
+//! For each unit of a source, on the session's clock: [`Judge::take`]; on `Fits` [`Splice::aim`] at the source; on `Unfit`
+//! aim at the worker, then [`Splice::cut_at`] with that picture's time, and leave the picture out. Else [`Judge::frame`] and
+//! [`Splice::from_source`]. Each frame of the worker for this layer goes through [`Splice::from_worker`].
 #![forbid(unsafe_code)]
 
 pub mod h264;

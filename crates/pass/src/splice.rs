@@ -226,6 +226,12 @@ impl Splice {
         *self = Self { open: self.open, last: self.last, ..Self::new() };
     }
 
+    /// Another worker takes the place of one that died: its frames go out from a keyframe on.
+    pub fn restart_worker(&mut self) {
+        self.worker_flows = false;
+        self.worker = None;
+    }
+
     /// A picture of the source, ready for the room; `keyframe` only where every receiver can start.
     pub fn from_source(&mut self, now: Instant, frame: Encoded) -> Passed {
         let before = self.source;
@@ -287,7 +293,7 @@ impl Splice {
                 self.state = State::Worker;
                 self.emit_worker(frame, &mut passed);
             }
-            State::Worker | State::Source | State::Cut(_) => self.worker_flows = false,
+            State::Worker | State::Source | State::Cut(_) => {}
         }
         passed
     }

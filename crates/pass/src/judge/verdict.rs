@@ -21,7 +21,7 @@ pub enum Why {
     Unknown,
     /// It is not H.264.
     Codec(Codec),
-    /// A profile that browsers do not decode: more than 8 bits, other than 4:2:0, Extended, or Baseline with slice groups.
+    /// A profile that WebRTC receivers do not decode: more than 8 bits, other than 4:2:0, Extended, or Baseline with slice groups.
     Profile {
         /// `profile_idc`.
         idc: u8,
@@ -92,7 +92,7 @@ impl fmt::Display for Why {
             Why::Unknown => f.write_str("not enough seen yet"),
             Why::Codec(codec) => write!(f, "{codec} is not passed through"),
             Why::Profile { idc } => {
-                write!(f, "H.264 profile {idc} with its tools is not what browsers decode")
+                write!(f, "H.264 profile {idc} is more than WebRTC receivers decode")
             }
             Why::Interlaced => f.write_str("interlaced"),
             Why::ParameterSets => {

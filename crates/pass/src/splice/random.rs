@@ -16,8 +16,8 @@ enum Step {
     Worker {
         frames: usize,
     },
-    /// The worker skips what it has, and goes on with a keyframe.
-    WorkerSkips,
+    /// Another worker: what it had is lost.
+    WorkerDies,
     WorkerKeyframe,
     Aim(Lane),
     Cut {
@@ -37,7 +37,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         30 => (prop::bool::weighted(0.15), -5_i64..80).prop_map(|(key, step_ms)| Step::Picture { key, step_ms }),
         20 => (0_usize..4).prop_map(|frames| Step::Worker { frames }),
-        1 => Just(Step::WorkerSkips),
+        1 => Just(Step::WorkerDies),
         3 => Just(Step::WorkerKeyframe),
         4 => lane.prop_map(Step::Aim),
         4 => (0_u64..300).prop_map(|lead_ms| Step::Cut { lead_ms }),
@@ -101,15 +101,20 @@ proptest! {
                     let key = std::mem::take(&mut want_key);
                     all.push(splice.from_worker(now, frame(Lane::Worker, encoded, pts, key)));
                 },
-                Step::WorkerSkips => {
+                Step::WorkerDies => {
                     behind.clear();
-                    want_key = true;
+                    // Frames are lost, and what follows need not begin as it should.
+                    encoded += 1;
+                    splice.restart_worker();
                 }
                 Step::WorkerKeyframe => want_key = true,
                 Step::Aim(lane) => splice.aim(lane),
                 Step::Cut { lead_ms } => if let Some(at) = splice.cut(Duration::from_millis(lead_ms)) {
                     want_key = true;
-                    behind.retain(|pts| MediaTime::from_millis(*pts) >= at);
+                    // The order may come late, or too late.
+                    if lead_ms % 2 == 0 {
+                        behind.retain(|pts| MediaTime::from_millis(*pts) >= at);
+                    }
                 },
                 Step::CutAt => {
                     let time = MediaTime::from_millis(pts + 20);
@@ -132,8 +137,12 @@ proptest! {
                 if let Some(Event::OnSource { .. }) = passed.event {
                     must_cut = None;
                 }
+                let lane = |frame: &Encoded| frame.data[0];
+                let told = matches!(passed.event, Some(Event::OnSource { .. } | Event::OnWorker { .. }));
                 for frame in passed.frames {
                     let of_source = frame.data[0] == Lane::Source as u8;
+                    let changes = receiver.last.as_ref().is_none_or(|last| lane(last) != lane(&frame));
+                    prop_assert!(told || !changes, "not told of {frame:?}");
                     prop_assert!(!(of_source && must_cut.is_some_and(|time| frame.pts >= time)), "unfit: {frame:?}");
                     receiver.take(frame)?;
                 }

@@ -195,6 +195,27 @@ fn a_source_that_turns_unfit_in_the_middle_of_a_cut_gives_up_what_waits() {
 }
 
 #[test]
+fn what_must_not_be_shown_is_not_for_being_aimed_at() {
+    let mut bench = Bench::on_source();
+    bench.splice.cut(100 * MS);
+    bench.splice.cut_at(MediaTime::from_millis(133));
+    assert_eq!(bench.source(100, 100, true), "s100k", "before it");
+    assert_eq!(bench.source(133, 133, false), "");
+    assert_eq!(bench.expire(5000), "");
+    assert_eq!(bench.source(5000, 5000, true), "s5000k | OnSource 5000");
+}
+
+#[test]
+fn every_change_of_lanes_is_told() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.worker(0, 0, true), "w0k | OnWorker 0");
+    bench.splice.aim(Lane::Source);
+    assert_eq!(bench.source(33, 33, true), "s33k | OnSource 33");
+    bench.splice.cut(Duration::ZERO);
+    assert_eq!(bench.worker(70, 66, true), "w66k | OnWorker 66");
+}
+
+#[test]
 fn a_source_that_turns_unfit_before_it_is_on_leaves_the_worker_on() {
     let mut bench = Bench::new();
     bench.worker(50, 0, true);
@@ -230,6 +251,15 @@ fn another_connection_starts_on_the_worker_and_times_still_grow() {
     let passed = bench.splice.from_worker(bench.at(80), frame(Lane::Worker, 0, 66, true));
     assert_eq!(passed.frames[0].pts, MediaTime::from_millis(66) + TICK);
     assert_eq!(bench.splice.key_age(bench.at(80)), Some(10 * MS));
+}
+
+#[test]
+fn another_worker_starts_with_a_keyframe() {
+    let mut bench = Bench::new();
+    bench.worker(0, 0, true);
+    bench.splice.restart_worker();
+    assert_eq!(bench.worker(33, 33, false), "");
+    assert_eq!(bench.worker(66, 66, true), "w66k | OnWorker 66");
 }
 
 #[test]
