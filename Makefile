@@ -2,14 +2,22 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-check build test test-rust test-e2e lint fmt perf
+.PHONY: help setup demo demo-check build test test-rust test-e2e lint fmt bench
 
-# demo and perf: the cargo profile to run. The tests always run the dev profile.
+# demo and bench: the cargo profile to run. The tests always run the dev profile.
 PROFILE ?= release
 # demo: `test` pushes a test picture with sound, `none` waits for an encoder, anything else is a file to push in a loop.
 SOURCE ?= test
 # test-e2e: more arguments for pytest, such as `PYTEST_ARGS='-k layers -x'`.
 PYTEST_ARGS ?=
+# bench: names with commas between them (none: all), seconds of each window, how often everything is measured.
+CASES ?=
+SECONDS ?= 20
+RUNS ?= 1
+# bench: another ingress server to measure, which takes --config FILE with LiveKit's keys.
+INGRESS_BIN ?=
+# bench: more arguments, such as `BENCH_ARGS='--json bench.json --markdown bench.md'`.
+BENCH_ARGS ?=
 
 ENV := source tools/env.sh;
 PYTHON := .cache/venv/bin/python
@@ -19,7 +27,9 @@ help:
 	@echo 'make demo-check  the demo once, headless: takes docs/demo.png and looks that nothing stays behind'
 	@echo 'make test        all the tests'
 	@echo 'make lint        formatting and lints, no warning allowed'
-	@echo 'make perf        CPU, memory and latency of a 720p30 session with three layers'
+	@echo 'make bench       what sessions cost, as one table: CPU, memory, delays, how many fit (20 minutes)'
+	@echo '                 CASES=watched,nobody SECONDS=20 RUNS=1 PROFILE=release INGRESS_BIN=other/server'
+	@echo "                 BENCH_ARGS='--json FILE --markdown FILE'; docs/performance.md says how to read it"
 	@echo 'make setup       installs what is missing (the others call it)'
 
 setup:
@@ -53,6 +63,7 @@ fmt: setup
 	cargo fmt --all
 	$(PYTHON) -m ruff format tests tools
 
-perf: setup
+bench: setup
 	cargo build --profile $(if $(filter debug,$(PROFILE)),dev,$(PROFILE)) --workspace --bins
-	$(ENV) exec $(PYTHON) tests/perf/measure.py --profile $(PROFILE)
+	$(ENV) PYTHONPATH=$(CURDIR)/tests:$(CURDIR)/tests/e2e exec $(PYTHON) -m bench --profile $(PROFILE) \
+	  --cases '$(CASES)' --seconds $(SECONDS) --runs $(RUNS) --ingress-bin '$(INGRESS_BIN)' $(BENCH_ARGS)

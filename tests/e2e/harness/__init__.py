@@ -1,1 +1,1 @@
-"""What the end-to-end tests, the demo and the performance script stand on: real servers, sources and subscribers."""
+"""What the end-to-end tests, the demo and `make bench` stand on: real servers, sources and subscribers."""

@@ -89,7 +89,7 @@ def steps(counters: list[int | None]) -> list[int]:
     return [(b - a) % LAP for a, b in itertools.pairwise(known)]
 
 
-def _bar_code() -> str:
+def bar_code() -> str:
     number = f"mod(n,{COUNTER_MODULO})"
     check = f"mod(mod({number},16)+mod(floor({number}/16),16)+floor({number}/256),16)"
     cells = {1: "1"}
@@ -107,7 +107,7 @@ def _ffmpeg(clip: Clip, out: Path) -> list[str]:
         "drawbox=x=0:y=ih*3/4:w=iw/4:h=ih/4:color=white:t=fill:"
         f"enable='lt(mod(n,{clip.fps}),{FLASH_FRAMES})'"
     )
-    picture = f"[0:v]hue=h='40*t',noise=alls=14:allf=t:all_seed=7,{_bar_code()},{flash},format=yuv420p[v]"
+    picture = f"[0:v]hue=h='40*t',noise=alls=14:allf=t:all_seed=7,{bar_code()},{flash},format=yuv420p[v]"
     beep = "0.6*sin(2*PI*1000*t)*lt(mod(t,1),0.05)"
     chord = "0.02*sin(2*PI*220*t)"
     group = 2 * clip.fps

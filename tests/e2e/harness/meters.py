@@ -99,11 +99,11 @@ class Latency:
         return f"push to decoded: {times}, {self.frames_per_second:.1f} frames/s"
 
 
-def latency(pusher: Talker, frames: list[dict]) -> Latency:
-    """Matches what the pusher sent with what a subscriber decoded, by frame number."""
+def latency(pusher: Talker, frames: list[dict], lap: int = LAP) -> Latency:
+    """Matches what the pusher sent with what a subscriber decoded, by frame number; `lap` is the clip's."""
     sent: dict[int, list[float]] = {}
     for event in pusher.select("sent"):
-        sent.setdefault(event["n"] % LAP, []).append(event["at"])
+        sent.setdefault(event["n"] % lap, []).append(event["at"])
     delays = []
     for frame in frames:
         times = sent.get(frame["n"], [])

@@ -2,8 +2,9 @@
 
     pusher_child.py RTMP-URL FILE [--only audio|video] [--fps 30]
 
-Events: status (each onStatus), started, sent (frame number and time), closed. Commands on standard input:
-{"do": "end"} unpublishes and closes; {"do": "reset"} cuts the connection; {"do": "stall"} sends nothing any more.
+Events: connecting (before TCP's first packet), status (each onStatus), started, sent (frame number and time), closed.
+Commands on standard input: {"do": "end"} unpublishes and closes; {"do": "reset"} cuts the connection; {"do": "stall"}
+sends nothing any more.
 """
 
 import argparse
@@ -68,6 +69,7 @@ class Pusher:
         spread = max(video) - min(video) + round(1000 / self.fps) if video else self.media[-1].time
         self.lap_ms = spread
         self.command: str | None = None
+        say("connecting")
         self.connection = rtmp.Connection(url.hostname, url.port)
 
     def run(self) -> None:
