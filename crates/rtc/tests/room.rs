@@ -138,6 +138,42 @@ fn lost_packets_are_sent_again() {
     }
 }
 
+/// The losses that were told of the sound.
+fn sound_losses(world: &World) -> Vec<f32> {
+    let loss = |event: &Event| match event {
+        Event::Stats(stats) if stats.output == Output::Audio => stats.loss,
+        _ => None,
+    };
+    world.events.iter().filter_map(|(_, event)| loss(event)).collect()
+}
+
+#[test]
+fn what_the_receiver_misses_of_the_sound_is_told_and_its_end_too() {
+    let mut world = World::new(Codec::H264);
+    world.room.add_audio("stream", "sound").unwrap();
+    let offer = world.negotiate();
+    let fmtp = offer.lines().find(|line| line.starts_with("a=fmtp:111 ")).unwrap();
+    assert!(fmtp.contains("useinbandfec=1"), "{fmtp}");
+    world.trickle();
+    world.run(500 * MS);
+    // The SFU of this world reports on sound every 5 s.
+    let play = |world: &mut World, seconds: std::ops::Range<i64>| {
+        for ms in seconds.start * 50..seconds.end * 50 {
+            world.write(Output::Audio, MediaTime::from_millis(ms * 20), true, vec![0xfc, 0xff, 0xfe]);
+            world.run(19 * MS);
+        }
+    };
+    play(&mut world, 0..12);
+    assert!(sound_losses(&world).iter().all(|loss| *loss == 0.0), "{:?}", sound_losses(&world));
+    world.lose_each = 5;
+    play(&mut world, 12..30);
+    let worst = sound_losses(&world).into_iter().fold(0.0, f32::max);
+    assert!((0.17..0.23).contains(&worst), "each fifth packet is lost: {worst}");
+    world.lose_each = usize::MAX;
+    play(&mut world, 30..48);
+    assert_eq!(sound_losses(&world).last(), Some(&0.0));
+}
+
 #[test]
 fn sender_reports_put_sound_and_picture_of_one_pts_at_one_time() {
     let mut world = World::connected(Codec::H264);

@@ -40,6 +40,9 @@ pub enum Event {
     Resumed,
     /// Joined anew: frames were lost, other participants see a new participant and new tracks. All layers are wanted again.
     Rejoined(Joined),
+    /// The receiver misses so many percent of the sound's packets from now on: 0, 5, 10 or 20; 0 until the first of these.
+    /// Never the same twice in a row.
+    SoundLoss(u8),
     /// How the outputs fared, every other second.
     Stats(OutputStats),
     /// The participant is out of the room, for good. Always the last event.

@@ -8,6 +8,7 @@ mod backoff;
 mod event;
 mod hold;
 mod link;
+mod loss;
 mod messages;
 mod negotiation;
 mod options;

@@ -14,6 +14,7 @@ use super::{
     backoff::Backoff,
     hold::Hold,
     link::{Failure, Link},
+    loss::Loss,
     outbox::Outbox,
     resume::{self, Outcome},
     shared::{Desired, OUTPUTS, Shared},
@@ -73,6 +74,7 @@ pub(super) struct Task {
     /// Frames that queue B has dropped, as logged.
     dropped: u64,
     hold: Hold,
+    sound_loss: Loss,
 }
 
 impl Task {
@@ -91,6 +93,7 @@ impl Task {
             backoff: Backoff::default(),
             dropped: 0,
             hold: Hold::default(),
+            sound_loss: Loss::default(),
         }
     }
 
@@ -267,6 +270,10 @@ impl Task {
                 Peer::KeyframeNeeded(quality) => self.events.push(Event::KeyframeNeeded(quality)),
                 Peer::Stats(stats) => {
                     self.log_drops();
+                    let sound = stats.loss.filter(|_| stats.output == Output::Audio);
+                    if let Some(step) = sound.and_then(|loss| self.sound_loss.note(loss)) {
+                        self.events.push(Event::SoundLoss(step));
+                    }
                     self.events.push(Event::Stats(stats));
                 }
             }

@@ -67,6 +67,8 @@ pub struct OutputStats {
     pub packets: u64,
     /// Packets that the SFU missed and did not get resent, since the connection began, as it says.
     pub lost: u64,
+    /// The part of the packets that the receiver missed since the last such event, 0 to 1; `None` when it did not say.
+    pub loss: Option<f32>,
     /// Round trip, when a report told.
     pub rtt: Option<Duration>,
 }
@@ -384,6 +386,7 @@ impl Room {
             bytes: stats.bytes,
             packets: stats.packets,
             lost: stats.remote.as_ref().map_or(0, |remote| remote.packets_lost),
+            loss: stats.loss,
             rtt: stats.rtt,
         }));
     }
