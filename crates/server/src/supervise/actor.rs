@@ -72,6 +72,8 @@ pub(super) struct Actor {
     /// Those that the worker has.
     pub(super) layers: Qualities,
     pub(super) paused: Qualities,
+    /// Percent of the sound's packets that the receiver misses.
+    pub(super) sound_loss: u8,
     /// From the first worker on.
     pub(super) seat: Option<Seat>,
     /// What the session does without at present.
@@ -129,6 +131,7 @@ impl Actor {
             worker: None,
             layers: Qualities::NONE,
             paused: Qualities::NONE,
+            sound_loss: 0,
             seat: None,
             degradation: Degradation::None,
             room: Arc::default(),
@@ -200,6 +203,10 @@ impl Actor {
             }
             News::Message(Message::Joined(joined)) => self.joined(joined),
             News::Message(Message::Measured(worker, pulse)) => self.measured(worker, pulse),
+            News::Message(Message::SoundLoss(percent)) => {
+                self.sound_loss = percent;
+                self.command(Command::SoundLoss(percent));
+            }
             News::Asked(request) => self.asked(request),
             News::Order(degradation) => self.degrade(degradation),
         }

@@ -18,6 +18,8 @@ pub(super) enum Message {
     TakeOver(Request),
     Joined(Result<(Participant, Events), Error>),
     Measured(WorkerId, Pulse),
+    /// Percent of the sound's packets that the receiver misses.
+    SoundLoss(u8),
 }
 
 /// The way to a session. Clones share it; what is sent after the session's end is lost, as the session's own.

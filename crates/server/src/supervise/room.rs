@@ -89,6 +89,11 @@ pub(super) async fn listen(mut events: Events, mail: Mail, metrics: Metrics) {
                 Input::KeyframeNeeded(quality)
             }
             Event::Wanted(wanted) => Input::Wanted(wanted.into_iter().collect()),
+            Event::SoundLoss(percent) => {
+                tracing::info!(percent, "sound gets lost on the way");
+                mail.tell(Message::SoundLoss(percent)).await;
+                continue;
+            }
             Event::Reconnecting(reason) => {
                 tracing::warn!(%reason, "connection to the room is broken, mending it");
                 Input::RoomReconnecting

@@ -142,6 +142,9 @@ impl Actor {
         };
         let launch = self.shared.launch.clone();
         let (worker, task) = Worker::start(launch, job, self.mail.clone(), self.shared.metrics.clone());
+        if self.sound_loss > 0 {
+            worker.send(Command::SoundLoss(self.sound_loss));
+        }
         self.worker = Some(worker);
         self.spawn(task);
         self.govern_worker();
