@@ -218,6 +218,8 @@ impl ProcessMeter {
 pub(crate) struct ProcessTimes {
     /// CPU time of all its threads, user and system.
     pub(crate) used: Duration,
+    /// The same of the children that it has waited for.
+    pub(crate) reaped: Duration,
     /// When it started, after the machine did.
     pub(crate) started: Duration,
 }
@@ -233,14 +235,18 @@ pub(crate) fn process_times(pid: &str) -> io::Result<ProcessTimes> {
     })
 }
 
-/// Fields 14, 15 and 22 of proc_pid_stat(5). Field 2 is the name in parentheses and may hold spaces and parentheses.
+/// Fields 14 to 17 and 22 of proc_pid_stat(5). Field 2 is the name in parentheses and may hold spaces and parentheses.
 fn parse_process_stat(text: &str) -> Option<ProcessTimes> {
     const AFTER_NAME: usize = 3;
     let (_, rest) = text.rsplit_once(')')?;
     let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
     let ticks = |field: usize| fields.get(field - AFTER_NAME)?.parse::<u64>().ok();
     let time = |ticks: u64| Duration::from_millis(ticks * (1000 / TICKS_PER_SECOND));
-    Some(ProcessTimes { used: time(ticks(14)? + ticks(15)?), started: time(ticks(22)?) })
+    Some(ProcessTimes {
+        used: time(ticks(14)? + ticks(15)?),
+        reaped: time(ticks(16)? + ticks(17)?),
+        started: time(ticks(22)?),
+    })
 }
 
 #[cfg(test)]
@@ -354,8 +360,12 @@ mod tests {
 
     #[test]
     fn process_times_survive_odd_names() {
-        let line = "42 (a) b) (c) S 1 2 3 4 5 6 7 8 9 10 150 50 0 0 20 0 1 0 700 4096 12\n";
-        let expected = ProcessTimes { used: Duration::from_secs(2), started: Duration::from_secs(7) };
+        let line = "42 (a) b) (c) S 1 2 3 4 5 6 7 8 9 10 150 50 30 20 20 0 1 0 700 4096 12\n";
+        let expected = ProcessTimes {
+            used: Duration::from_secs(2),
+            reaped: Duration::from_millis(500),
+            started: Duration::from_secs(7),
+        };
         assert_eq!(parse_process_stat(line), Some(expected));
         assert_eq!(parse_process_stat("42 (short) S 1 2"), None);
     }

@@ -119,6 +119,7 @@ async fn shared(config: &Config, bus: &Bus, launch: Launch, metrics: &Metrics) -
         network: network(config),
         metrics: metrics.clone(),
         admission: Mutex::new(admission),
+        processes: Arc::default(),
         govern: Arc::new(Govern::new(cores, metrics.clone())),
     })
 }

@@ -2,93 +2,41 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use crate::Admitted;
+use crate::cost::Learned;
+use crate::{Admitted, Costs, Demand, Work};
 
-/// A granted session's cost counts for this long beside the measured load, until it shows in all the samples that are looked
-/// at together. (The Go worker: 1 s, beside the newest sample alone.)
-const PENDING: Duration = Duration::from_secs(5);
+/// So long after its begin a session counts for what it is taken to need, then for what it uses: by then it is in its room,
+/// had a keyframe, and knows who watches.
+const YOUNG: Duration = Duration::from_secs(5);
 
-/// Samples of the idle time that are looked at together.
+/// A worker's first seconds are its start: nothing is learned from them.
+const STARTING: Duration = Duration::from_secs(2);
+
+/// Samples of the machine's other load that are looked at together.
 const SAMPLES: usize = 5;
 
-/// What a transcoded session is taken to need before any was measured, in cores.
-const TRANSCODED_CORES: f64 = 0.6;
+/// How much of a session's average use a new second is worth.
+const WEIGHT: f64 = 0.3;
 
-/// What a session that is passed through is taken to need before any was measured, in cores.
-const PASSED_CORES: f64 = 0.05;
-
-/// How much of what was learned a new measurement is worth: with one a second, about two minutes are remembered.
-const WEIGHT: f64 = 0.01;
-
-/// What is learned never falls below this part of what it started with: a still picture costs little until it moves.
-const LEAST_PART: f64 = 0.25;
-
-/// What a session is, as far as its cost goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Work {
-    /// RTMP, transcoded.
-    Rtmp,
-    /// WHIP, transcoded.
-    Whip,
-    /// WHIP, passed through.
-    WhipBypass,
-    /// A URL, transcoded.
-    Url,
-}
-
-impl Work {
-    /// Decoded and encoded again.
-    pub fn is_transcoded(self) -> bool {
-        self != Work::WhipBypass
-    }
-}
-
-/// The configuration's `cpu_cost`: cores per session, None where the operator set nothing.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Costs {
-    /// `rtmp_cpu_cost`.
-    pub rtmp: Option<f64>,
-    /// `whip_cpu_cost`.
-    pub whip: Option<f64>,
-    /// `whip_bypass_transcoding_cpu_cost`.
-    pub whip_bypass: Option<f64>,
-    /// `url_cpu_cost`.
-    pub url: Option<f64>,
-    /// `min_idle_ratio`: this part of the machine is left free, 0..1.
-    pub min_idle_ratio: f64,
-}
-
-impl Default for Costs {
-    fn default() -> Self {
-        Self { rtmp: None, whip: None, whip_bypass: None, url: None, min_idle_ratio: 0.3 }
-    }
-}
-
-impl Costs {
-    /// What the operator set for `work`.
-    pub fn of(&self, work: Work) -> Option<f64> {
-        match work {
-            Work::Rtmp => self.rtmp,
-            Work::Whip => self.whip,
-            Work::WhipBypass => self.whip_bypass,
-            Work::Url => self.url,
-        }
-    }
-}
+/// A connection that is here has come to the wrong server if it is refused: it may use so much of what `min_idle_ratio` keeps
+/// free. Should its guess have been too low, the [`Governor`](crate::Governor) finds what is missing.
+const FOR_ONE_THAT_IS_HERE: f64 = 0.75;
 
 /// Decides whether the machine has room for one more session.
+///
+/// What is taken is what everything else on the machine uses, and what each session uses or, while it is young, is taken to
+/// need. So a session counts once from its first moment on, and no longer from its last.
 #[derive(Debug)]
 pub struct Admission {
     costs: Costs,
     served: Vec<Work>,
     cores: f64,
-    idle_cores: f64,
-    transcoded: Learned,
-    passed: Learned,
-    /// Those of running sessions, and of sessions that ended since the last sample but one.
+    learned: Learned,
+    /// Those of running sessions.
     grants: Vec<Grant>,
-    /// The last samples of the idle time, oldest first.
-    samples: VecDeque<f64>,
+    /// What the last samples said that the machine does besides our sessions, in cores, oldest first.
+    others: VecDeque<f64>,
+    strained: bool,
     closed: bool,
 }
 
@@ -96,7 +44,7 @@ pub struct Admission {
 #[derive(Debug)]
 #[must_use = "dropping it frees the place"]
 pub struct Claim {
-    _place: Arc<()>,
+    place: Arc<()>,
 }
 
 /// What is known of a claim.
@@ -104,33 +52,10 @@ pub struct Claim {
 struct Grant {
     /// Dead once the claim is dropped.
     claim: Weak<()>,
-    cores: f64,
-    /// By then its load shows in the samples.
-    shows: Instant,
-    /// It was dead at the last sample already.
-    past: bool,
-}
-
-impl Grant {
-    fn is_held(&self) -> bool {
-        self.claim.strong_count() > 0
-    }
-}
-
-#[derive(Debug)]
-struct Learned {
-    cores: f64,
-    least: f64,
-}
-
-impl Learned {
-    fn starting_at(cores: f64) -> Self {
-        Self { cores, least: cores * LEAST_PART }
-    }
-
-    fn observe(&mut self, cores: f64) {
-        self.cores = (self.cores + WEIGHT * (cores - self.cores)).max(self.least);
-    }
+    demand: Demand,
+    began: Instant,
+    /// What it uses, averaged; `None` while it is not measured.
+    used: Option<f64>,
 }
 
 impl Admission {
@@ -140,11 +65,10 @@ impl Admission {
             costs,
             served: served.into_iter().collect(),
             cores,
-            idle_cores: cores,
-            transcoded: Learned::starting_at(TRANSCODED_CORES),
-            passed: Learned::starting_at(PASSED_CORES),
+            learned: Learned::nothing(),
             grants: Vec::new(),
-            samples: VecDeque::new(),
+            others: VecDeque::new(),
+            strained: false,
             closed: false,
         }
     }
@@ -152,38 +76,44 @@ impl Admission {
     /// Kinds of sessions that this machine can never take, even when idle, with the cost that was set and the cores that a
     /// session may have at most: worth one warning at start.
     pub fn never_met(&self) -> Vec<(Work, f64, f64)> {
-        let most = self.cores * (1.0 - self.costs.min_idle_ratio / 2.0);
+        let most = self.cores - self.kept_free(FOR_ONE_THAT_IS_HERE);
         let set = self.served.iter().filter_map(|work| Some((*work, self.costs.of(*work)?)));
         set.filter(|(_, cost)| *cost >= most).map(|(work, cost)| (work, cost, most)).collect()
     }
 
-    /// Takes the measured idle time of the machine, in cores; about once a second. The better of the newest sample and the
-    /// mean of the last five counts: neither a burst of a second nor a load that is over refuses anybody.
-    pub fn observe_idle(&mut self, idle_cores: f64) {
-        let sample = idle_cores.clamp(0.0, self.cores);
-        if self.samples.len() == SAMPLES {
-            self.samples.pop_front();
+    /// Takes a sample of the machine, about once a second: what was idle, and what all workers used in the same time, those
+    /// that ended in it included; in cores. Of what the rest used the less of the newest sample and the mean of the last five
+    /// counts: neither a burst of a second nor a load that is over refuses anybody.
+    pub fn observe(&mut self, idle_cores: f64, worker_cores: f64) {
+        if self.others.len() == SAMPLES {
+            self.others.pop_front();
         }
-        self.samples.push_back(sample);
-        let mean = self.samples.iter().sum::<f64>() / self.samples.len() as f64;
-        self.idle_cores = sample.max(mean);
-        // The first sample after a session's end still shows a part of it.
-        self.grants.retain_mut(|grant| grant.is_held() || !std::mem::replace(&mut grant.past, true));
+        self.others.push_back((self.cores - idle_cores - worker_cores).clamp(0.0, self.cores));
     }
 
-    /// Takes the measured CPU time of one running session, in cores. Only of a session all of whose layers are encoded:
-    /// one that nobody watches says nothing about what it will cost.
-    pub fn observe_session(&mut self, work: Work, cores: f64) {
-        match work.is_transcoded() {
-            true => self.transcoded.observe(cores),
-            false => self.passed.observe(cores),
+    /// Takes what the worker of a running session used in the last second, in cores. `whole`: all its layers are encoded, as
+    /// they should be. One that nobody watches, or that does without something, says nothing about what another will cost.
+    pub fn measure(&mut self, now: Instant, claim: &Claim, cores: f64, whole: bool) {
+        let of_claim = |grant: &&mut Grant| std::ptr::eq(grant.claim.as_ptr(), Arc::as_ptr(&claim.place));
+        let Some(grant) = self.grants.iter_mut().find(of_claim) else { return };
+        if now < grant.began + STARTING {
+            return;
+        }
+        let used = grant.used.map_or(cores, |before| before + WEIGHT * (cores - before));
+        grant.used = Some(used);
+        if whole {
+            self.learned.observe(grant.demand, cores);
         }
     }
 
-    /// What a session of `work` is taken to need, in cores: what was set, else what was learned.
-    pub fn cost(&self, work: Work) -> f64 {
-        let learned = if work.is_transcoded() { self.transcoded.cores } else { self.passed.cores };
-        self.costs.of(work).unwrap_or(learned)
+    /// What a session is taken to need, in cores: what was set, else what was learned.
+    pub fn cost(&self, demand: Demand) -> f64 {
+        self.costs.of(demand.work).unwrap_or_else(|| self.learned.cores(demand))
+    }
+
+    /// Sessions lack CPU, or pay for it ([`Governor::is_strained`](crate::Governor::is_strained)): no other is taken.
+    pub fn set_strained(&mut self, strained: bool) {
+        self.strained = strained;
     }
 
     /// Takes no new sessions any more.
@@ -193,43 +123,54 @@ impl Admission {
 
     /// Sessions that hold a claim.
     pub fn active(&self) -> usize {
-        self.grants.iter().filter(|grant| grant.is_held()).count()
+        self.held().count()
     }
 
     /// A place for a publisher that has connected, or the answer to give to [`Input::Admission`](crate::Input::Admission).
-    ///
-    /// A connection that is here has come to the wrong server if it is refused, so it may use half of what is else left free.
-    pub fn admit(&mut self, now: Instant, work: Work) -> Result<Claim, Admitted> {
+    pub fn admit(&mut self, now: Instant, demand: Demand) -> Result<Claim, Admitted> {
         if self.closed {
             return Err(Admitted::ShuttingDown);
         }
-        if !self.has_room(now, work, self.costs.min_idle_ratio / 2.0) {
+        self.grants.retain(|grant| grant.claim.strong_count() > 0);
+        if !self.has_room(now, demand, self.kept_free(FOR_ONE_THAT_IS_HERE)) {
             return Err(Admitted::Full);
         }
         let place = Arc::default();
-        let claim = Arc::downgrade(&place);
-        self.grants.push(Grant { claim, cores: self.cost(work), shows: now + PENDING, past: false });
-        Ok(Claim { _place: place })
+        self.grants.push(Grant { claim: Arc::downgrade(&place), demand, began: now, used: None });
+        Ok(Claim { place })
     }
 
     /// True when there is room for the most expensive kind of session (`/availability`), with all of `min_idle_ratio` left free.
     pub fn available(&self, now: Instant) -> bool {
-        !self.closed && self.served.iter().all(|work| self.has_room(now, *work, self.costs.min_idle_ratio))
+        let has_room = |work: &Work| self.has_room(now, Demand::usual(*work), self.kept_free(0.0));
+        !self.closed && self.served.iter().all(has_room)
     }
 
-    fn has_room(&self, now: Instant, work: Work, idle_ratio: f64) -> bool {
+    /// What `min_idle_ratio` keeps free, in cores, less the part of it that may be used.
+    fn kept_free(&self, but: f64) -> f64 {
+        self.cores * self.costs.min_idle_ratio * (1.0 - but)
+    }
+
+    fn held(&self) -> impl Iterator<Item = &Grant> {
+        self.grants.iter().filter(|grant| grant.claim.strong_count() > 0)
+    }
+
+    fn has_room(&self, now: Instant, demand: Demand, kept_free: f64) -> bool {
         // What was learned elsewhere must not keep a small machine from doing anything at all.
-        if self.costs.of(work).is_none() && self.active() == 0 {
+        if self.costs.of(demand.work).is_none() && self.active() == 0 {
             return true;
         }
-        let cores = |wanted: fn(bool, bool) -> bool| -> f64 {
-            let wanted = |grant: &&Grant| wanted(grant.is_held(), grant.shows <= now);
-            self.grants.iter().filter(wanted).map(|grant| grant.cores).sum()
+        let needs = |grant: &Grant| match grant.used {
+            Some(used) if grant.began + YOUNG <= now => used,
+            _ => self.cost(grant.demand),
         };
-        let pending = cores(|held, shows| held && !shows);
-        let given_back = cores(|held, shows| !held && shows);
-        let idle = (self.idle_cores + given_back).min(self.cores);
-        idle - pending - idle_ratio * self.cores > self.cost(work)
+        let taken = self.others() + self.held().map(needs).sum::<f64>();
+        !self.strained && self.cores - taken - kept_free > self.cost(demand)
+    }
+
+    fn others(&self) -> f64 {
+        let Some(newest) = self.others.back() else { return 0.0 };
+        newest.min(self.others.iter().sum::<f64>() / self.others.len() as f64)
     }
 }
 
@@ -238,6 +179,7 @@ mod tests {
     use super::*;
 
     const SERVED: [Work; 2] = [Work::Rtmp, Work::WhipBypass];
+    const RTMP: fn() -> Demand = || Demand::usual(Work::Rtmp);
 
     fn unset(cores: f64) -> (Admission, Instant) {
         (Admission::new(Costs::default(), SERVED, cores), Instant::now())
@@ -248,119 +190,123 @@ mod tests {
         (Admission::new(costs, [Work::Rtmp], cores), Instant::now())
     }
 
+    fn is_full(answer: Result<Claim, Admitted>) -> bool {
+        answer.is_err_and(|answer| answer == Admitted::Full)
+    }
+
     #[test]
     fn a_machine_without_sessions_takes_the_first_one_however_small_it_is() {
         let (mut admission, now) = unset(0.5);
-        admission.observe_idle(0.1);
+        admission.observe(0.1, 0.0);
         assert!(admission.available(now));
-        let claim = admission.admit(now, Work::Rtmp).unwrap();
+        let claim = admission.admit(now, RTMP()).unwrap();
         assert!(!admission.available(now));
-        assert_eq!(admission.admit(now, Work::Rtmp).unwrap_err(), Admitted::Full);
+        assert!(is_full(admission.admit(now, RTMP())));
         drop(claim);
         assert_eq!(admission.active(), 0);
-        assert!(admission.admit(now, Work::Rtmp).is_ok());
+        assert!(admission.admit(now, RTMP()).is_ok());
     }
 
     #[test]
     fn a_cost_that_is_set_is_honoured_even_when_nothing_ever_fits() {
         let (mut admission, now) = set(2.0, 2.0);
         assert!(!admission.available(now));
-        assert_eq!(admission.admit(now, Work::Rtmp).unwrap_err(), Admitted::Full);
-        assert_eq!(admission.never_met(), [(Work::Rtmp, 2.0, 1.7)]);
-        let (admission, _) = set(1.6, 2.0);
+        assert!(is_full(admission.admit(now, RTMP())));
+        assert_eq!(admission.never_met(), [(Work::Rtmp, 2.0, 1.85)]);
+        let (admission, _) = set(1.8, 2.0);
         assert_eq!(admission.never_met(), []);
     }
 
     #[test]
-    fn a_granted_cost_counts_until_it_can_be_measured() {
+    fn a_session_counts_once_as_guessed_then_as_used_then_not_at_all() {
         let (mut admission, now) = set(1.0, 2.0);
-        let _first = admission.admit(now, Work::Rtmp).unwrap();
-        assert_eq!(admission.admit(now + PENDING / 2, Work::Rtmp).unwrap_err(), Admitted::Full);
-        // The measured load says that the first one needs less than it was taken to.
-        admission.observe_idle(1.9);
-        assert!(admission.admit(now + PENDING, Work::Rtmp).is_ok());
+        let first = admission.admit(now, RTMP()).unwrap();
+        // Its load shows at once, and is not counted beside the guess.
+        admission.observe(1.0, 0.9);
+        assert!(is_full(admission.admit(now, RTMP())), "2.0 - 0.1 - 1.0 - 0.15 is not over 1.0");
+        admission.measure(now + YOUNG, &first, 0.6, true);
+        admission.observe(1.3, 0.6);
+        let second = admission.admit(now + YOUNG, RTMP()).unwrap();
+        drop((first, second));
+        assert_eq!(admission.active(), 0);
+        admission.observe(0.3, 1.6);
+        assert!(admission.admit(now + YOUNG, RTMP()).is_ok(), "the last sample has both still in it");
     }
 
     #[test]
     fn a_busy_second_refuses_nobody_and_a_busy_while_does() {
         let (mut admission, now) = set(1.0, 2.0);
-        (0..4).for_each(|_| admission.observe_idle(1.9));
-        admission.observe_idle(0.1);
-        assert!(admission.admit(now, Work::Rtmp).is_ok());
-        (0..5).for_each(|_| admission.observe_idle(0.1));
-        assert_eq!(admission.admit(now + PENDING, Work::Rtmp).unwrap_err(), Admitted::Full);
+        (0..4).for_each(|_| admission.observe(1.9, 0.0));
+        admission.observe(0.1, 0.0);
+        assert!(admission.admit(now, RTMP()).is_ok());
+        (0..5).for_each(|_| admission.observe(0.1, 0.0));
+        assert!(is_full(admission.admit(now, RTMP())));
+        admission.observe(1.9, 0.0);
+        assert!(admission.admit(now, RTMP()).is_ok(), "the load is over");
     }
 
     #[test]
-    fn what_a_session_gives_back_can_be_had_at_once() {
-        let (mut admission, now) = set(0.6, 2.0);
-        let (_other, claim) =
-            (admission.admit(now, Work::Rtmp).unwrap(), admission.admit(now, Work::Rtmp).unwrap());
-        let later = now + PENDING;
-        (0..5).for_each(|_| admission.observe_idle(0.5));
-        assert_eq!(admission.admit(later, Work::Rtmp).unwrap_err(), Admitted::Full);
-        drop(claim);
-        let again = admission.admit(later, Work::Rtmp).unwrap();
-        drop(again);
-        (0..2).for_each(|_| admission.observe_idle(0.5));
-        assert_eq!(admission.admit(later + PENDING, Work::Rtmp).unwrap_err(), Admitted::Full, "only once");
+    fn a_publisher_that_is_here_may_use_most_of_what_is_left_free_for_others() {
+        let (mut admission, now) = set(1.8, 2.0);
+        assert!(!admission.available(now), "2.0 - 0.6 is not over 1.8");
+        assert!(admission.admit(now, RTMP()).is_ok(), "2.0 - 0.15 is");
     }
 
     #[test]
-    fn sessions_that_are_over_leave_nothing_pending() {
-        let (mut admission, now) = set(0.6, 2.0);
-        for _ in 0..3 {
-            drop(admission.admit(now, Work::Rtmp).unwrap());
-            (0..2).for_each(|_| admission.observe_idle(2.0));
-        }
-        assert!(admission.admit(now, Work::Rtmp).is_ok());
-    }
-
-    #[test]
-    fn a_storm_of_short_sessions_makes_no_room_that_is_not_there() {
-        let (mut admission, now) = set(0.1, 2.0);
-        let claims: Vec<_> = (0..10).map(|_| admission.admit(now, Work::Rtmp).unwrap()).collect();
-        (0..5).for_each(|_| admission.observe_idle(0.2));
-        drop(claims);
-        assert_eq!(
-            admission.admit(now, Work::Rtmp).unwrap_err(),
-            Admitted::Full,
-            "they had used nothing yet"
-        );
-    }
-
-    #[test]
-    fn a_publisher_that_is_here_may_use_half_of_what_is_left_free_for_others() {
-        let (mut admission, now) = set(1.5, 2.0);
-        assert!(!admission.available(now), "2.0 - 0.6 is not over 1.5");
-        assert!(admission.admit(now, Work::Rtmp).is_ok(), "2.0 - 0.3 is");
+    fn nobody_joins_sessions_that_lack_cpu() {
+        let (mut admission, now) = unset(8.0);
+        admission.set_strained(true);
+        let _first = admission.admit(now, RTMP()).unwrap();
+        assert!(!admission.available(now));
+        assert!(is_full(admission.admit(now, RTMP())));
+        admission.set_strained(false);
+        assert!(admission.available(now));
     }
 
     #[test]
     fn availability_needs_room_for_the_most_expensive_kind() {
         let (mut admission, now) = unset(2.0);
-        let _claim = admission.admit(now, Work::WhipBypass).unwrap();
-        let later = now + PENDING;
-        admission.observe_idle(1.0);
-        assert!(!admission.available(later), "1.0 - 0.6 is not over 0.6");
-        admission.observe_idle(1.3);
-        assert!(admission.available(later));
+        let _claim = admission.admit(now, Demand::usual(Work::WhipBypass)).unwrap();
+        admission.observe(1.1, 0.05);
+        assert!(!admission.available(now), "2.0 - 0.85 - 0.05 - 0.6 is not over 0.6");
+        admission.observe(1.4, 0.05);
+        assert!(admission.available(now));
     }
 
     #[test]
-    fn costs_are_learned_from_sessions_of_the_same_sort() {
-        let (mut admission, _) = unset(8.0);
-        assert_eq!((admission.cost(Work::Rtmp), admission.cost(Work::WhipBypass)), (0.6, 0.05));
-        for _ in 0..1000 {
-            admission.observe_session(Work::Rtmp, 1.2);
+    fn costs_follow_the_layers_and_are_learned_from_sessions_of_the_same_sort() {
+        let ladder = |width: u32, height: u32, fps_milli, count: usize| {
+            let layer = |(quality, by): (media::Quality, u32)| media::Layer {
+                quality,
+                width: width / by,
+                height: height / by,
+                bitrate_bps: 1,
+            };
+            let layers = media::Quality::ALL.into_iter().zip([4, 2, 1]).skip(3 - count).map(layer).collect();
+            let ladder = media::Ladder { codec: media::Codec::H264, max_fps_milli: fps_milli, layers };
+            Demand::new(Work::Rtmp, &ladder)
+        };
+        let (mut admission, now) = unset(8.0);
+        let about = |admission: &Admission, demand, cores: f64| (admission.cost(demand) - cores).abs() < 0.02;
+        let (hd, one, full_hd) =
+            (ladder(1280, 720, 30_000, 3), ladder(1280, 720, 30_000, 1), ladder(1920, 1080, 30_000, 3));
+        assert_eq!(hd, RTMP());
+        for (demand, cores) in
+            [(hd, 0.6), (one, 0.48), (full_hd, 1.23), (Demand::usual(Work::WhipBypass), 0.05)]
+        {
+            assert!(about(&admission, demand, cores), "{demand:?}: {}", admission.cost(demand));
         }
-        assert!((admission.cost(Work::Rtmp) - 1.2).abs() < 0.001);
-        assert_eq!(admission.cost(Work::Url), admission.cost(Work::Rtmp));
-        assert_eq!(admission.cost(Work::WhipBypass), 0.05);
-        for _ in 0..1000 {
-            admission.observe_session(Work::Rtmp, 0.0);
+        let claim = admission.admit(now, hd).unwrap();
+        admission.measure(now, &claim, 8.0, true);
+        assert!(about(&admission, hd, 0.6), "its start is no measure");
+        for _ in 0..300 {
+            admission.measure(now + STARTING, &claim, 0.3, true);
+            admission.measure(now + STARTING, &claim, 0.01, false);
         }
-        assert!((admission.cost(Work::Rtmp) - 0.15).abs() < 1e-9, "a still picture is no promise");
+        assert!(about(&admission, hd, 0.3) && about(&admission, one, 0.24), "half of what was guessed");
+        assert_eq!(admission.cost(Demand::usual(Work::WhipBypass)), 0.05);
+        (0..1000).for_each(|_| admission.measure(now + STARTING, &claim, 0.0, true));
+        assert!(about(&admission, hd, 0.15), "a still picture is no promise");
     }
 
     #[test]
@@ -368,6 +314,6 @@ mod tests {
         let (mut admission, now) = unset(2.0);
         admission.close();
         assert!(!admission.available(now));
-        assert_eq!(admission.admit(now, Work::Rtmp).unwrap_err(), Admitted::ShuttingDown);
+        assert_eq!(admission.admit(now, RTMP()).unwrap_err(), Admitted::ShuttingDown);
     }
 }

@@ -15,6 +15,7 @@
 
 mod admission;
 mod budget;
+mod cost;
 mod degradation;
 mod drain;
 mod governor;
@@ -35,8 +36,9 @@ mod status;
 mod tracks;
 mod worker;
 
-pub use admission::{Admission, Claim, Costs, Work};
+pub use admission::{Admission, Claim};
 pub use budget::Budget;
+pub use cost::{Costs, Demand, Work};
 pub use degradation::{Cause, Degradation, SessionId, Step, Top, Vitals};
 pub use governor::Governor;
 pub use id::{SourceId, Token, WorkerId};

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use intake::rtmp::Request;
 use livekit::bus::{self, Refusal};
-use session::{Budget, Entry, Hold, Ingress, Reason, Settings, Work};
+use session::{Budget, Demand, Entry, Hold, Ingress, Reason, Settings, Work};
 use tracing::Instrument;
 
 use super::{
@@ -77,7 +77,10 @@ impl Supervisor {
         let (resource_id, epoch) = (crate::id::random("RT_"), Instant::now());
         let span = logs::session_span(&record.ingress_id, &resource_id, Some(&record.room));
         let asked = record.admit(bus::Input::Rtmp);
-        let admitted = self.shared.admission().admit(epoch, Work::Rtmp);
+        let ladder = asked.as_ref().ok().map(|media| super::plan(media).video);
+        let demand =
+            ladder.map_or_else(|| Demand::usual(Work::Rtmp), |ladder| Demand::new(Work::Rtmp, &ladder));
+        let admitted = self.shared.admission().admit(epoch, demand);
         let registration = match (&asked, &admitted) {
             (Ok(_), Ok(_)) => match self.shared.handlers.register(&record.ingress_id, &resource_id).await {
                 Ok(registration) => Some(registration),

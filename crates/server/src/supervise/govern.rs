@@ -127,9 +127,9 @@ impl Actor {
         if self.worker.as_ref().is_none_or(|ours| ours.id != worker) {
             return;
         }
-        // A session that nobody watches in full, or that does without something, says nothing about what one costs.
-        if self.paused.is_empty() && self.degradation == Degradation::None {
-            self.shared.admission().observe_session(session::Work::Rtmp, pulse.cores);
+        if let Some(claim) = &self.claim {
+            let whole = self.paused.is_empty() && self.degradation == Degradation::None;
+            self.shared.admission().measure(Instant::now(), claim, pulse.cores, whole);
         }
         let Some(seat) = &self.seat else { return };
         let vitals =

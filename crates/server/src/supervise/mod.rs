@@ -5,6 +5,7 @@ mod door;
 mod feed;
 mod govern;
 mod mail;
+mod processes;
 mod report;
 mod room;
 mod source;
@@ -23,6 +24,7 @@ use tokio_util::task::TaskTracker;
 use crate::metrics::{self, Metrics, Publication};
 pub use govern::Govern;
 use mail::Mail;
+pub use processes::Processes;
 pub use report::Counted;
 
 /// What all sessions of this process share.
@@ -47,6 +49,8 @@ pub struct Shared {
     pub admission: Mutex<Admission>,
     /// Who does without what when the machine has too little CPU.
     pub govern: Arc<Govern>,
+    /// The workers.
+    pub processes: Arc<Processes>,
 }
 
 impl Shared {
@@ -82,10 +86,13 @@ impl Supervisor {
     /// Takes the machine's idle cores into account, once a second: takes from the sessions what it lacks, or gives it back.
     /// True when there is room for another session of any kind.
     pub fn observe_idle(&self, idle_cores: f64) -> bool {
-        self.shared.govern.observe(Instant::now(), idle_cores);
+        let now = Instant::now();
+        let strained = self.shared.govern.observe(now, idle_cores);
+        let worker_cores = self.shared.processes.cores(now);
         let mut admission = self.shared.admission();
-        admission.observe_idle(idle_cores);
-        admission.available(Instant::now())
+        admission.observe(idle_cores, worker_cores);
+        admission.set_strained(strained);
+        admission.available(now)
     }
 
     /// The ids of the ingresses that have a session here.

@@ -12,7 +12,7 @@ use session::{Input, Qualities, SourceId, SourceInfo, WorkerId};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{actor::Actor, feed::Feed, mail::Mail, source::SUMMARY};
+use super::{actor::Actor, feed::Feed, mail::Mail, processes::Processes, source::SUMMARY};
 use crate::{cpu::ProcessMeter, metrics::Metrics};
 
 /// Commands that wait for a worker. A session gives a handful at a time; one that takes none of them is stuck, and the
@@ -64,6 +64,7 @@ pub(super) struct Job {
     pub(super) paused: Qualities,
     pub(super) room: Arc<OnceLock<Participant>>,
     pub(super) epoch: Instant,
+    pub(super) processes: Arc<Processes>,
 }
 
 impl Worker {
@@ -139,6 +140,7 @@ impl Actor {
             paused,
             room: self.room.clone(),
             epoch: self.epoch,
+            processes: self.shared.processes.clone(),
         };
         let launch = self.shared.launch.clone();
         let (worker, task) = Worker::start(launch, job, self.mail.clone(), self.shared.metrics.clone());
@@ -249,6 +251,7 @@ impl<'a> Ear<'a> {
     }
 
     async fn listen(&mut self, mut receiver: Receiver, stop: CancellationToken) {
+        let _counted = receiver.pid().map(|pid| self.job.processes.count(pid));
         let mut meter = receiver.pid().and_then(|pid| ProcessMeter::new(pid, Instant::now()).ok());
         let mut measure = tokio::time::interval(MEASURE);
         measure.reset();
