@@ -12,8 +12,9 @@ pub use verdict::{Verdict, Why};
 /// Baseline, Main, High. The others have more than 8 bits or more colour, or are Extended.
 const PROFILES: [u8; 3] = [66, 77, 100];
 
-/// The longest distance of key pictures. RTMP cannot be asked for one: who joins in between is served by an encoder.
-const KEYFRAME_INTERVAL: Duration = Duration::from_secs(10);
+/// The longest distance of key pictures: ten seconds, and what a source's clock or the seam of a looped file may add.
+/// RTMP cannot be asked for one: who joins in between is served by an encoder.
+const KEYFRAME_INTERVAL: Duration = Duration::from_millis(10_500);
 
 /// Of the highest frame rate, in percent: a rate that is measured is a little off.
 const RATE_PERCENT: u64 = 110;
@@ -155,7 +156,7 @@ impl Judge {
         let fault = match looked {
             Ok(picture) if picture.slices == 0 => return None,
             Ok(picture) => {
-                let late = self.count(packet, picture.idr);
+                let late = self.count(packet.dts, picture);
                 let passing = self.passing(packet, picture);
                 let unknown = (self.limit.is_none() || self.group.is_none()).then_some(Why::Unknown);
                 match self.standing().or(passing).or(unknown) {
@@ -169,24 +170,23 @@ impl Judge {
     }
 
     /// Ends the group of pictures before a key picture, and counts this one. True when that group was too long.
-    fn count(&mut self, packet: &Packet, idr: bool) -> bool {
-        self.rate.note(packet.dts);
+    fn count(&mut self, dts: MediaTime, picture: Picture) -> bool {
+        self.rate.note(dts);
         let mut late = false;
-        if idr {
-            let start = packet.dts;
-            if let Some(group) = self.group.replace(Group { start, bytes: 0, clean: true }) {
-                let span = start.duration_since(group.start);
-                self.bitrate.note(group.bytes, span);
-                late = span > KEYFRAME_INTERVAL;
-                let clean = group.clean && !late;
-                self.clean = if clean { self.clean + 1 } else { 0 };
-                if !clean {
-                    self.needed = self.needed.max(1);
-                }
+        if picture.idr
+            && let Some(group) = self.group.replace(Group { start: dts, bytes: 0, clean: true })
+        {
+            let span = dts.duration_since(group.start);
+            self.bitrate.note(group.bytes, span);
+            late = span > KEYFRAME_INTERVAL;
+            let clean = group.clean && !late;
+            self.clean = if clean { self.clean + 1 } else { 0 };
+            if !clean {
+                self.needed = self.needed.max(1);
             }
         }
         if let Some(group) = &mut self.group {
-            group.bytes += packet.data.len() as u64;
+            group.bytes += picture.bytes as u64;
         }
         late
     }

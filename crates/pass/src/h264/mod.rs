@@ -55,6 +55,8 @@ pub struct Sets {
 pub struct Picture {
     /// Slices of the picture; none when there is no picture in here at all.
     pub slices: u32,
+    /// Of the slices: what goes to a room. Filler, which encoders at a constant bitrate add, is not in it.
+    pub bytes: usize,
     /// Every slice is one of an IDR picture: any decoder can start here.
     pub idr: bool,
     /// At least one B slice: it may be shown before a picture that was decoded earlier.
@@ -134,6 +136,7 @@ impl Stream {
                     }
                     let (b, field) = self.slice(bytes)?;
                     picture.slices += 1;
+                    picture.bytes += bytes.len();
                     picture.idr &= nal.kind == Kind::Idr;
                     picture.has_b |= b;
                     picture.field |= field;

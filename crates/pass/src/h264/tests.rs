@@ -82,7 +82,7 @@ fn a_b_slice_behind_others_makes_a_b_picture() {
     };
     let (p, b) = (slice(false), slice(true));
     let picture = stream.look(&unit(&[&p, &b])).unwrap();
-    assert_eq!(picture, Picture { slices: 2, has_b: true, ..Picture::default() });
+    assert_eq!(picture, Picture { slices: 2, bytes: p.len() + b.len(), has_b: true, ..Picture::default() });
 }
 
 #[test]
@@ -104,6 +104,8 @@ fn key_pictures_get_the_records_parameter_sets_and_lose_all_but_slices() {
             .sum();
         let sets = if at == 0 { stream.sets().bytes + 8 } else { 0 };
         assert_eq!(access.data.len(), copied + sets);
+        assert_eq!(picture.bytes + 3 * 4, copied);
+        assert!(picture.bytes + 16 < packets[at].data.len(), "delimiters and messages are not counted");
     }
 }
 

@@ -174,7 +174,8 @@ fn too_many_pictures_a_second_are_measured() {
 fn too_many_bits_are_measured_over_whole_groups_with_a_margin_to_get_back() {
     let mut show = Show::new(clip!("x264_no_b"));
     let (_, packets) = parts(clip!("x264_no_b"));
-    let group: usize = packets[..12].iter().map(|packet| packet.data.len()).sum();
+    let mut stream = Stream::read(&show.record).unwrap();
+    let group: usize = packets[..12].iter().map(|packet| stream.look(&packet.data).unwrap().bytes).sum();
     let bps = group as u64 * 8 * 1000 / 480;
     let of =
         |percent: u64| Layer { bitrate_bps: u32::try_from(bps * 100 / percent).unwrap(), ..layer(96, 72) };
@@ -195,21 +196,21 @@ fn too_many_bits_are_measured_over_whole_groups_with_a_margin_to_get_back() {
 #[test]
 fn key_pictures_too_far_apart_end_it_while_one_is_awaited() {
     let mut show = Show::new(clip!("x264_no_b"));
-    show.group(250);
-    show.group(252);
-    assert_eq!(show.said(), [(0, Fits), (20_040, Unfit(Why::KeyframeInterval))], "over 10 s");
+    // 40 ms each: 262 take 10.48 s.
+    show.group(262);
+    show.group(265);
+    let mut start = 262 * 40;
+    assert_eq!(show.said(), [(0, Fits), (start + 263 * 40, Unfit(Why::KeyframeInterval))], "over 10.5 s");
     show.group(12);
     assert_eq!(show.said(), []);
-    show.group(251);
-    assert_eq!(show.said(), [(502 * 40 + 480, Fits)]);
+    show.group(263);
+    start += (265 + 12) * 40;
+    assert_eq!(show.said(), [(start, Fits)]);
     show.group(12);
-    assert_eq!(
-        show.said(),
-        [(753 * 40 + 480, Unfit(Why::KeyframeInterval))],
-        "the key picture itself is too late"
-    );
+    start += 263 * 40;
+    assert_eq!(show.said(), [(start, Unfit(Why::KeyframeInterval))], "the key picture itself is too late");
     show.group(1);
-    assert_eq!(show.said(), [(765 * 40 + 480, Fits)]);
+    assert_eq!(show.said(), [(start + 12 * 40, Fits)]);
 }
 
 #[test]
