@@ -97,6 +97,11 @@ struct Queue {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Way {
+    way: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Reason {
     reason: &'static str,
 }
@@ -133,6 +138,7 @@ pub struct Metrics {
     publications: Family<Publications, Counter>,
     latency: Family<Latency, Histogram>,
     queue_drops: Family<Queue, Counter>,
+    sound_packets: Family<Way, Counter>,
     refusals: Family<Reason, Counter>,
     worker_restarts: Counter,
     reconnects: Family<Peer, Counter>,
@@ -155,6 +161,7 @@ impl Metrics {
             // The Go worker's: 5 ms to 10.24 s.
             latency: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.005, 2.0, 12))),
             queue_drops: Family::default(),
+            sound_packets: Family::default(),
             refusals: Family::default(),
             worker_restarts: Counter::default(),
             reconnects: Family::default(),
@@ -201,6 +208,8 @@ impl Metrics {
         ours.register("build_info", "Always 1; the label has the version", build_info());
         let help = "Packets dropped by a full queue";
         ours.register("queue_dropped_packets_total", help, self.queue_drops.clone());
+        let help = "Packets of sound for rooms: as the publisher made them, or encoded by a worker";
+        ours.register("sound_packets_total", help, self.sound_packets.clone());
         ours.register("refusals_total", "Publishers that were refused, by reason", self.refusals.clone());
         let help = "Workers started in the place of one that died";
         ours.register("worker_restarts_total", help, self.worker_restarts.clone());
@@ -254,6 +263,11 @@ impl Metrics {
     /// Counts packets that the queue of that name dropped.
     pub fn queue_dropped(&self, queue: &'static str, packets: u64) {
         self.queue_drops.get_or_create(&Queue { queue }).add(packets);
+    }
+
+    /// Counts a packet of sound for a room: `untouched` or `encoded`.
+    pub fn sound_packet(&self, way: &'static str) {
+        self.sound_packets.get_or_create(&Way { way }).inc();
     }
 
     /// Counts a refused publisher.

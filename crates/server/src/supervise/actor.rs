@@ -22,6 +22,7 @@ use super::{
     Shared, Supervisor,
     govern::Seat,
     mail::{Mail, Mailbox, Message},
+    sound::Outlet,
     source::{Source, Stage},
     worker::Worker,
 };
@@ -79,6 +80,7 @@ pub(super) struct Actor {
     /// What the session does without at present.
     pub(super) degradation: Degradation,
     pub(super) room: Arc<OnceLock<Participant>>,
+    pub(super) outlet: Outlet,
     pub(super) joining: Option<AbortHandle>,
     pub(super) reporter: Option<Arc<bus::Reporter>>,
     pub(super) replies: HashMap<Token, bus::Reply>,
@@ -112,6 +114,8 @@ impl Actor {
     }
 
     fn new(setup: Setup) -> Self {
+        let room = Arc::<OnceLock<Participant>>::default();
+        let metrics = setup.supervisor.shared.metrics.clone();
         let mut actor = Self {
             shared: setup.supervisor.shared.clone(),
             supervisor: setup.supervisor,
@@ -134,7 +138,8 @@ impl Actor {
             sound_loss: 0,
             seat: None,
             degradation: Degradation::None,
-            room: Arc::default(),
+            outlet: Outlet::new(room.clone(), setup.epoch, metrics),
+            room,
             joining: None,
             reporter: None,
             replies: HashMap::new(),

@@ -53,14 +53,18 @@ impl Feed {
         Self { epoch, inner: Mutex::new(inner), filled: Notify::new() }
     }
 
-    /// Takes what came from the publisher at `now`. Returns how many packets were dropped for it.
-    pub(crate) fn push(&self, unit: Unit, now: Instant) -> usize {
+    /// Puts what came from the publisher at `now` on the session's clock.
+    pub(crate) fn stamp(&self, unit: Unit, now: Instant) -> Unit {
         let now = MediaTime::from_duration(now.saturating_duration_since(self.epoch));
-        let mut inner = self.lock();
-        let unit = match unit {
-            Unit::Packet(packet) => Unit::Packet(inner.timeline.map(packet, now)),
+        match unit {
+            Unit::Packet(packet) => Unit::Packet(self.lock().timeline.map(packet, now)),
             format => format,
-        };
+        }
+    }
+
+    /// Takes what is on the session's clock. Returns how many packets were dropped for it.
+    pub(crate) fn push(&self, unit: Unit) -> usize {
+        let mut inner = self.lock();
         if let Unit::Packet(packet) = &unit {
             inner.newest = inner.newest.max(Some(packet.pts));
         }
@@ -165,6 +169,10 @@ mod tests {
     use bytes::Bytes;
     use media::{Codec, Format, Kind, Packet, TrackId};
 
+    fn push(feed: &Feed, unit: Unit, now: Instant) -> usize {
+        feed.push(feed.stamp(unit, now))
+    }
+
     fn format() -> Unit {
         Unit::Format(TrackId(0), Format { codec: Codec::H264, config: Bytes::from_static(b"avcC") })
     }
@@ -190,11 +198,11 @@ mod tests {
         let epoch = Instant::now();
         let feed = Feed::new(epoch);
         for unit in [format(), picture(0, true), picture(33, false), picture(66, true), picture(99, false)] {
-            feed.push(unit, epoch);
+            push(&feed, unit, epoch);
         }
         assert_eq!(drain(&feed).len(), 5);
         assert_eq!(feed.rewind(), Some(MediaTime::from_millis(99)));
-        feed.push(picture(132, false), epoch);
+        push(&feed, picture(132, false), epoch);
         assert_eq!(drain(&feed), [format(), picture(66, true), picture(99, false), picture(132, false)]);
     }
 
@@ -214,10 +222,10 @@ mod tests {
     fn while_nobody_watches_only_sound_is_given_out() {
         let epoch = Instant::now();
         let feed = Feed::new(epoch);
-        feed.push(picture(0, true), epoch);
+        push(&feed, picture(0, true), epoch);
         feed.sleep();
         for unit in [sound(10), picture(33, false), picture(66, true), sound(70)] {
-            feed.push(unit, epoch);
+            push(&feed, unit, epoch);
         }
         assert_eq!(drain(&feed), [sound(10), sound(70)]);
     }
@@ -228,10 +236,10 @@ mod tests {
         let feed = Feed::new(epoch);
         feed.sleep();
         for unit in [picture(0, true), picture(33, false), picture(66, true), sound(70), picture(99, false)] {
-            feed.push(unit, epoch);
+            push(&feed, unit, epoch);
         }
         assert_eq!(feed.wake(), Some(MediaTime::from_millis(99)));
-        feed.push(picture(132, false), epoch);
+        push(&feed, picture(132, false), epoch);
         assert_eq!(drain(&feed), [picture(66, true), picture(99, false), sound(70), picture(132, false)]);
         assert_eq!(feed.wake(), None, "it is awake");
     }
@@ -241,10 +249,10 @@ mod tests {
         let epoch = Instant::now();
         let feed = Feed::new(epoch);
         feed.sleep();
-        feed.push(picture(0, false), epoch);
+        push(&feed, picture(0, false), epoch);
         assert_eq!(feed.wake(), None);
         for unit in [picture(33, false), sound(40), picture(66, true)] {
-            feed.push(unit, epoch);
+            push(&feed, unit, epoch);
         }
         assert_eq!(drain(&feed), [sound(40), picture(66, true)]);
     }
@@ -253,8 +261,8 @@ mod tests {
     fn a_worker_that_falls_behind_costs_pictures_not_latency() {
         let epoch = Instant::now();
         let feed = Feed::new(epoch);
-        feed.push(picture(0, true), epoch);
-        let dropped: usize = (1..100).map(|i| feed.push(picture(i * 33, i % 30 == 0), epoch)).sum();
+        push(&feed, picture(0, true), epoch);
+        let dropped: usize = (1..100).map(|i| push(&feed, picture(i * 33, i % 30 == 0), epoch)).sum();
         assert!(dropped > 50, "{dropped} dropped");
         let Some(Unit::Packet(first)) = drain(&feed).into_iter().next() else { panic!("media is left") };
         assert!(first.keyframe && first.dts >= MediaTime::from_millis(2000));
@@ -265,11 +273,11 @@ mod tests {
         let epoch = Instant::now();
         let feed = Feed::new(epoch);
         for i in 0..=20 {
-            feed.push(picture(i * 33, i == 0), epoch);
+            push(&feed, picture(i * 33, i == 0), epoch);
         }
         assert_eq!(feed.take_strain(), (Duration::from_millis(660), 0));
         for i in 21..60 {
-            feed.push(picture(i * 33, false), epoch);
+            push(&feed, picture(i * 33, false), epoch);
         }
         assert_eq!(feed.take_strain(), (Duration::ZERO, 24), "up to the first over 750 ms");
         assert_eq!(feed.take_strain(), (Duration::ZERO, 0));
@@ -282,7 +290,7 @@ mod tests {
             let feed = feed.clone();
             async move { feed.next().await }
         });
-        feed.push(format(), Instant::now());
+        push(&feed, format(), Instant::now());
         assert_eq!(waiting.await.unwrap(), format());
     }
 }

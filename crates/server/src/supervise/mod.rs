@@ -8,6 +8,7 @@ mod mail;
 mod processes;
 mod report;
 mod room;
+mod sound;
 mod source;
 mod worker;
 

@@ -9,7 +9,7 @@ use intake::rtmp::{Closer, CodecId, Event, Metadata, ProtocolError, Publisher, R
 use media::{Kind, Unit};
 use session::{Input, SourceEnd, SourceId, Why as End};
 
-use super::{actor::Actor, feed::Feed, mail::Mail};
+use super::{actor::Actor, feed::Feed, mail::Mail, sound::Lane};
 use crate::metrics::{self, Metrics, Publication};
 
 /// The state machine hears of media this often: far under its own stall limits, far over the packet rate.
@@ -46,11 +46,13 @@ impl Actor {
     }
 
     pub(super) fn accept(&mut self, id: SourceId) {
+        let sound = Lane::new(id, self.outlet.clone(), self.plan().audio);
         let Some(source) = self.sources.get_mut(&id) else { return };
         if let Stage::Asks(request) = std::mem::replace(&mut source.stage, Stage::Entering) {
             tracing::info!(peer = %request.peer, encoder = %request.encoder, source = %id, "publisher accepted");
             self.shared.metrics.published(metrics::Input::Rtmp, Publication::Success);
-            let task = run(id, request, source.feed.clone(), self.mail.clone(), self.shared.metrics.clone());
+            let feed = source.feed.clone();
+            let task = run(id, request, feed, sound, self.mail.clone(), self.shared.metrics.clone());
             self.spawn(task);
         }
     }
@@ -75,7 +77,14 @@ impl Actor {
 }
 
 /// Tells the publisher to go on and reads it to its end.
-pub(super) async fn run(id: SourceId, request: Request, feed: Arc<Feed>, mail: Mail, metrics: Metrics) {
+pub(super) async fn run(
+    id: SourceId,
+    request: Request,
+    feed: Arc<Feed>,
+    mut sound: Lane,
+    mail: Mail,
+    metrics: Metrics,
+) {
     let mut publisher = match request.accept().await {
         Ok(publisher) => publisher,
         Err(error) => {
@@ -87,7 +96,7 @@ pub(super) async fn run(id: SourceId, request: Request, feed: Arc<Feed>, mail: M
     if !mail.accepted(id, publisher.closer()).await {
         return;
     }
-    let end = read(id, &mut publisher, &feed, &mail, &metrics).await;
+    let end = read(id, &mut publisher, &feed, &mut sound, &mail, &metrics).await;
     mail.input(Input::SourceEnded { source: id, end }).await;
 }
 
@@ -95,6 +104,7 @@ async fn read(
     id: SourceId,
     publisher: &mut Publisher,
     feed: &Feed,
+    sound: &mut Lane,
     mail: &Mail,
     metrics: &Metrics,
 ) -> SourceEnd {
@@ -124,7 +134,11 @@ async fn read(
         if let Some(summary) = tally.count(&unit, now) {
             mail.input(summary).await;
         }
-        let dropped = feed.push(unit, now);
+        let (units, news) = sound.take(feed.stamp(unit, now));
+        if let Some(news) = news {
+            mail.input(news).await;
+        }
+        let dropped = units.into_iter().map(|unit| feed.push(unit)).sum();
         if dropped > 0 {
             metrics.queue_dropped("publisher_to_worker", dropped as u64);
         }

@@ -6,13 +6,13 @@ use std::{
 };
 
 use livekit::room::Participant;
-use media::{Encoded, MediaTime};
+use media::{Encoded, MediaTime, Output};
 use pipeline::{Command, Event, Incoming, Launch, Load, Plan, Receiver, Sender, Start};
 use session::{Input, Qualities, SourceId, SourceInfo, WorkerId};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{actor::Actor, feed::Feed, mail::Mail, processes::Processes, source::SUMMARY};
+use super::{actor::Actor, feed::Feed, mail::Mail, processes::Processes, sound::Outlet, source::SUMMARY};
 use crate::{cpu::ProcessMeter, metrics::Metrics};
 
 /// Commands that wait for a worker. A session gives a handful at a time; one that takes none of them is stuck, and the
@@ -63,6 +63,7 @@ pub(super) struct Job {
     pub(super) replay: bool,
     pub(super) paused: Qualities,
     pub(super) room: Arc<OnceLock<Participant>>,
+    pub(super) outlet: Outlet,
     pub(super) epoch: Instant,
     pub(super) processes: Arc<Processes>,
 }
@@ -126,6 +127,7 @@ impl Actor {
     }
 
     pub(super) fn start_worker(&mut self, id: WorkerId, source: SourceId, replay: bool, paused: Qualities) {
+        self.outlet.begin(source);
         let Some(source) = self.sources.get(&source) else { return };
         if replay {
             self.shared.metrics.worker_restarted();
@@ -139,6 +141,7 @@ impl Actor {
             replay,
             paused,
             room: self.room.clone(),
+            outlet: self.outlet.clone(),
             epoch: self.epoch,
             processes: self.shared.processes.clone(),
         };
@@ -318,7 +321,9 @@ impl<'a> Ear<'a> {
     async fn pass_on(&mut self, encoded: Encoded) {
         let now = Instant::now();
         // Before the room is there, frames have nowhere to go; once it is, it asks for keyframes.
-        if let Some(room) = self.job.room.get() {
+        if encoded.output == Output::Audio {
+            self.job.outlet.from_worker(encoded);
+        } else if let Some(room) = self.job.room.get() {
             let came = MediaTime::from_duration(now.saturating_duration_since(self.job.epoch));
             let late = came.duration_since(encoded.pts);
             self.metrics.packet_latency(encoded.output.kind(), crate::metrics::Input::Rtmp, late);
