@@ -74,6 +74,7 @@ fn run(place: &Paths, fatal_criticals: bool) -> Result<(), String> {
     if !missing.is_empty() {
         eprintln!("sandbox incomplete: {}", missing.join("; "));
     }
+    without_huge_pages();
     plugins::load(place.place()).map_err(|error| error.to_string())?;
     if fatal_criticals {
         glib::log_set_always_fatal(glib::LogLevels::LEVEL_CRITICAL | glib::LogLevels::LEVEL_ERROR);
@@ -81,6 +82,12 @@ fn run(place: &Paths, fatal_criticals: bool) -> Result<(), String> {
     let stdin =
         std::io::stdin().as_fd().try_clone_to_owned().map_err(|error| format!("standard input: {error}"))?;
     sluicegate_worker::run(UnixStream::from(stdin)).map_err(|error| error.to_string())
+}
+
+/// `x264` asks for pages of 2 MiB for its larger buffers, most of which it never touches: 8 MiB of 103 with three layers of
+/// 720p. What the pages save in CPU time is lost in the noise there. A kernel that knows nothing of it has no such pages.
+fn without_huge_pages() {
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
 }
 
 fn print_probe(place: &Paths) -> Result<(), String> {
