@@ -245,8 +245,8 @@ fn video_chain() -> Vec<Element> {
             .set("method", "linear", "keeps no field back: adds no delay"),
         Element::new("videoflip").set(
             "video-direction",
-            "auto",
-            "applies the rotation tag of phone recordings",
+            "identity",
+            "becomes auto with the rotation tag of a phone recording; auto without one copies each frame",
         ),
         Element::new("videoconvertscale"),
         Element::new("capsfilter").set(

@@ -52,6 +52,7 @@ impl Track {
         let last = chain.append(chain.source.upcast_ref(), &plan.decode(kind))?;
         match kind {
             Kind::Video => {
+                build::follow_rotation(&chain.pipeline);
                 let inbox = ways.inbox.clone();
                 chain.sink(&last, move |sample| inbox.offer(Frame { from: Origin::Decoder, sample }))?;
             }
