@@ -27,6 +27,14 @@ pub enum Error {
     /// A pipeline that does not start.
     #[error("GStreamer pipeline does not start: {0}")]
     State(#[from] gst::StateChangeError),
+    /// No encoder is left to try.
+    #[error("layer {quality}: no encoder is left: {why}")]
+    NoEncoder {
+        /// The layer.
+        quality: media::Quality,
+        /// What happened to the last one.
+        why: String,
+    },
     /// Caps that are none.
     #[error("not caps: {0}")]
     Caps(String),

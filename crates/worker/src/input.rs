@@ -27,18 +27,31 @@ impl Input {
 
     /// Hands a frame to the chain, unless it is older than the last one, or too many wait.
     pub(crate) fn push(&mut self, frame: &gst::Sample) {
-        let (Some(caps), Some(buffer)) = (frame.caps(), frame.buffer_owned()) else { return };
+        self.push_after(frame, || ());
+    }
+
+    /// The same, and calls `before` when the frame is about to be handed over; true if it is.
+    pub(crate) fn push_after(&mut self, frame: &gst::Sample, before: impl FnOnce()) -> bool {
+        let (Some(caps), Some(buffer)) = (frame.caps(), frame.buffer_owned()) else { return false };
         // When a larger layer is paused or resumed, frames that are still in its scaler come after newer ones.
         if buffer.pts() <= self.last {
-            return;
+            return false;
         }
         if self.chain.source.property::<u64>("current-level-buffers") >= MAX_WAITING {
             self.dropped += 1;
-            return;
+            return false;
         }
         self.last = buffer.pts();
         self.follow(caps);
+        before();
+        // A chain that has failed says why on its bus.
         let _ = self.chain.source.push_buffer(buffer);
+        true
+    }
+
+    /// Where frames leave the queue, one by one as the chain takes them.
+    pub(crate) fn front(&self) -> Option<gst::Pad> {
+        self.chain.source.static_pad("src")
     }
 
     /// Frames come with the caps of whatever made them; their rate is replaced by the one that was fitted.

@@ -77,6 +77,35 @@ impl Limit {
     }
 }
 
+/// Frames that [`Halve`] remembers: more than there can be between the decoder and an encoder.
+const MAX_LEFT_OUT: usize = 64;
+
+/// Leaves out every second frame of one layer. It is decided as a frame comes, and asked for when its scaled copy does.
+#[derive(Debug, Default)]
+pub(crate) struct Halve {
+    pub(crate) on: bool,
+    turn: bool,
+    left_out: VecDeque<u64>,
+}
+
+impl Halve {
+    /// Notes the frame at `nanos`.
+    pub(crate) fn note(&mut self, nanos: u64) {
+        self.turn = self.on && !self.turn;
+        if self.on && !self.turn {
+            if self.left_out.len() >= MAX_LEFT_OUT {
+                self.left_out.pop_front();
+            }
+            self.left_out.push_back(nanos);
+        }
+    }
+
+    /// Whether the frame at `nanos` is left out.
+    pub(crate) fn leaves_out(&self, nanos: u64) -> bool {
+        self.on && self.left_out.contains(&nanos)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,6 +129,26 @@ mod tests {
     #[test]
     fn jitter_at_the_limit_loses_nothing() {
         assert_eq!(passed(30, 30_000, |n| n * 7919 % 10 * 1_000_000), 300);
+    }
+
+    #[test]
+    fn every_second_frame_is_left_out_while_it_is_asked_for() {
+        let mut halve = Halve::default();
+        let mut left_out = |on, times: std::ops::Range<u64>| {
+            halve.on = on;
+            times
+                .filter(|&time| {
+                    halve.note(time);
+                    halve.leaves_out(time)
+                })
+                .collect::<Vec<u64>>()
+        };
+        assert_eq!(left_out(false, 0..5), [0; 0]);
+        assert_eq!(left_out(true, 5..11), [6, 8, 10]);
+        assert_eq!(left_out(false, 11..15), [0; 0]);
+        assert_eq!(left_out(true, 15..18), [16]);
+        assert_eq!(left_out(true, 18..300).len(), 141);
+        assert!(halve.left_out.len() <= MAX_LEFT_OUT);
     }
 
     #[test]

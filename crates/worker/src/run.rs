@@ -15,7 +15,8 @@ use crate::{
     build::{self, News},
     clock,
     drain::Drain,
-    inbox::{Inbox, Item},
+    inbox::{Inbox, Item, Room},
+    load::Untold,
     outbox::Outbox,
     track::{Track, Ways},
     video::Video,
@@ -24,10 +25,10 @@ use crate::{
 /// How often buses and counters are looked at while nothing comes.
 const TICK: Duration = Duration::from_millis(50);
 
-/// The same while a full decoder holds up the socket, or the end is being drained.
+/// The same while a full decoder holds up its lane, one encoder takes over from another, or the end is being drained.
 const SHORT_TICK: Duration = Duration::from_millis(2);
 
-/// Dropped frames are reported at most this often.
+/// How often the load is reported, and dropped frames with it.
 const REPORT: Duration = Duration::from_secs(1);
 
 /// Bytes asked of the socket at a time.
@@ -60,7 +61,7 @@ pub enum Error {
 /// # Errors
 /// Whatever ended it but the end of its stream.
 pub fn run(socket: UnixStream) -> Result<(), Error> {
-    let inbox = Arc::new(Inbox::default());
+    let inbox = Arc::new(Inbox::new());
     let (outbox, writer) = Outbox::new(socket.try_clone()?)?;
     let reader = {
         let (inbox, socket) = (inbox.clone(), socket.try_clone()?);
@@ -117,6 +118,7 @@ struct Session {
     sound_loss: u8,
     draining: Option<Drain>,
     reported: Instant,
+    load: Untold,
     /// A report that found the way full.
     unsent: Option<String>,
 }
@@ -124,10 +126,11 @@ struct Session {
 impl Session {
     fn serve(inbox: &Arc<Inbox>, outbox: &Outbox) -> Result<(), Error> {
         let mut session = loop {
-            match inbox.take(true, TICK) {
+            match inbox.take(Room::ALL, TICK) {
                 None => {}
                 Some(Item::Command(Command::Start(start))) => break Session::new(*start, inbox, outbox),
                 Some(Item::Command(other)) => return Err(Error::NotStarted(name(&other))),
+                Some(Item::Unit(unit, _)) => return Err(Error::NotStarted(name(&Command::Unit(unit)))),
                 Some(Item::Closed(why)) => return Err(Error::Closed(why)),
                 Some(Item::Frame(_)) => unreachable!("nothing makes frames before the start"),
             }
@@ -150,16 +153,21 @@ impl Session {
             sound_loss: 0,
             draining: None,
             reported: Instant::now(),
+            load: Untold::default(),
             unsent: None,
         }
     }
 
     /// One turn of the command thread; true when the stream is drained.
     fn step(&mut self) -> Result<bool, Error> {
-        let room = self.tracks().all(Track::has_room);
-        let patience = if room && self.draining.is_none() { TICK } else { SHORT_TICK };
+        let has_room = |track: &Option<Track>| track.as_ref().is_none_or(Track::has_room);
+        let room = Room { sound: has_room(&self.audio_track), pictures: has_room(&self.video_track) };
+        let busy = room != Room::ALL || self.draining.is_some() || self.video.is_handing_over();
+        let patience = if busy { SHORT_TICK } else { TICK };
         match self.ways.inbox.take(room, patience) {
             Some(Item::Command(command)) => self.command(command)?,
+            Some(Item::Unit(Unit::Format(track, format), _)) => self.format(track, format)?,
+            Some(Item::Unit(Unit::Packet(packet), since)) => self.packet(packet, since),
             Some(Item::Frame(frame)) => {
                 if let Some(track) = &self.video_track {
                     self.video.frame(frame, track.format.codec)?;
@@ -169,6 +177,7 @@ impl Session {
             None => {}
         }
         self.report();
+        self.video.tend(Instant::now(), self.draining.is_some())?;
         if self.draining.is_some() {
             return self.drain();
         }
@@ -183,15 +192,13 @@ impl Session {
     fn command(&mut self, command: Command) -> Result<(), Error> {
         match command {
             Command::Start(_) => self.warn("a second start command is ignored"),
-            Command::Unit(Unit::Format(track, format)) => self.format(track, format)?,
-            Command::Unit(Unit::Packet(packet)) => self.packet(packet),
+            Command::Unit(_) => unreachable!("the inbox gives units as such"),
             Command::Keyframe(quality) => self.video.keyframe(quality),
             Command::Pause(quality) => self.video.pause(quality),
             Command::Resume(quality) => self.video.resume(quality),
             Command::SkipTo(time) => self.video.skip_to(time),
-            // Not made use of yet.
-            Command::ResumeAt(quality, _) => self.video.resume(quality),
-            Command::Effort(_) => {}
+            Command::ResumeAt(quality, time) => self.video.resume_at(quality, time),
+            Command::Effort(effort) => self.video.set_effort(effort),
             Command::SoundLoss(percent) => {
                 self.sound_loss = percent;
                 self.audio_track.iter().for_each(|track| track.set_loss(percent));
@@ -232,7 +239,10 @@ impl Session {
         Ok(())
     }
 
-    fn packet(&mut self, packet: Packet) {
+    fn packet(&mut self, packet: Packet, since: Instant) {
+        if packet.kind == Kind::Video {
+            self.video.expect(packet.pts, since);
+        }
         let mut tracks = self.video_track.iter_mut().chain(&mut self.audio_track);
         if let Some(track) = tracks.find(|track| track.id == packet.track) {
             track.push(packet);
@@ -263,17 +273,23 @@ impl Session {
             .map_err(Error::Pipeline)
     }
 
-    /// Says what has been dropped since the last time. A server that does not read gets it when it does.
+    /// Says how far behind the worker is, and what has been dropped since the last time. A server that does not read gets
+    /// it when it does.
     fn report(&mut self) {
+        let outbox = &self.ways.outbox;
+        self.video.tell_notes(|note| outbox.offer(Event::Warning(note)));
         if self.reported.elapsed() < REPORT {
             return;
         }
         self.reported = Instant::now();
+        let mut dropped = 0;
         if self.unsent.is_none() {
-            self.unsent = self.video.take_dropped();
+            (dropped, self.unsent) = self.video.take_dropped();
         }
+        self.load.add(self.video.take_behind(), dropped);
+        self.load.tell(|load| outbox.offer(Event::Load(load)));
         if let Some(line) = &self.unsent
-            && self.ways.outbox.offer(Event::Warning(line.clone()))
+            && outbox.offer(Event::Warning(line.clone()))
         {
             self.unsent = None;
         }

@@ -12,9 +12,9 @@ use crate::{
     outbox::Outbox,
 };
 
-/// Access units that wait for a decoder. Past it the worker takes no more from its socket, and the server's queue sheds
-/// load where it is counted. 16 pictures are half a second, 16 sound frames a third of one.
-const MAX_UNDECODED: u64 = 16;
+/// Access units inside a decoder's chain that wait for it: enough to keep it busy between two looks. The others wait in
+/// their lane of the inbox, where what is too late can be dropped.
+const MAX_UNDECODED: u64 = 4;
 
 /// One track of the source and the chain that decodes it.
 #[derive(Debug)]

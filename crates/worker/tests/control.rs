@@ -49,6 +49,8 @@ async fn a_requested_keyframe_comes_within_the_frames_in_flight_and_only_in_its_
 async fn pictures_of_an_unwatched_while_are_decoded_and_not_encoded() {
     let (mut rig, packets) = small_rig(SMALL).await;
     rig.feed(&packets[..20], BOTH).await;
+    // A request overtakes pictures: the last of them must be through.
+    rig.until(|rig| rig.count(Quality::Low) == 20 && rig.count(Quality::Medium) == 20).await;
     for quality in [Quality::Low, Quality::Medium] {
         rig.send(Command::Pause(quality)).await;
     }
@@ -90,6 +92,75 @@ async fn a_paused_layer_makes_nothing_and_resumes_with_a_keyframe_of_now() {
     assert!(frames.last().unwrap().pts >= SMALL.pts(80));
     look::decode(&frames[resumed..], look::H264);
     assert_eq!(rig.count(Quality::Low), SMALL.frames, "the other layer goes on");
+}
+
+#[tokio::test]
+async fn a_layer_resumed_at_a_time_begins_with_a_keyframe_there_and_the_others_go_on() {
+    let clip = Clip { width: 1280, height: 720, ..SMALL };
+    let (mut rig, packets) = small_rig(clip).await;
+    let smaller = &[Quality::Low, Quality::Medium];
+    rig.send(Command::Pause(Quality::High)).await;
+    rig.feed(&packets[..20], smaller).await;
+    // Between two pictures: the later one is the first.
+    rig.send(Command::ResumeAt(Quality::High, clip.pts(54) + MediaTime::from_millis(5))).await;
+    // It runs, and goes on.
+    rig.send(Command::ResumeAt(Quality::Medium, clip.pts(80))).await;
+    rig.feed(&packets[20..61], smaller).await;
+    rig.pace(&packets[61..], &Quality::ALL).await;
+    rig.finish().await;
+    for quality in [Quality::Low, Quality::Medium] {
+        let all: Vec<_> = (0..clip.frames).map(|n| clip.pts(n)).collect();
+        assert_eq!(rig.times(quality), all, "{quality}");
+    }
+    let frames = look::layer(&rig.encoded, Quality::High);
+    assert_eq!((frames[0].pts, frames[0].keyframe), (clip.pts(55), true));
+    assert_eq!(frames.last().unwrap().pts, clip.pts(clip.frames - 1));
+    assert_eq!(look::decode(&frames, look::H264)[0].counter, 55);
+}
+
+#[tokio::test]
+async fn frames_on_their_way_do_not_take_the_keyframe_of_a_layer_resumed_at_a_time() {
+    let (mut rig, packets) = small_rig(SMALL).await;
+    rig.feed(&packets[..20], &[Quality::Low]).await;
+    // A keyframe is asked for and perhaps under way; then at once the rest.
+    rig.send(Command::Keyframe(Quality::Medium)).await;
+    rig.send(Command::Pause(Quality::Medium)).await;
+    rig.send(Command::ResumeAt(Quality::Medium, SMALL.pts(30))).await;
+    rig.feed(&packets[20..], &[Quality::Low]).await;
+    rig.finish().await;
+    let frames = look::layer(&rig.encoded, Quality::Medium);
+    let resumed = frames.iter().position(|frame| frame.pts >= SMALL.pts(20)).expect("it resumes");
+    assert_eq!((frames[resumed].pts, frames[resumed].keyframe), (SMALL.pts(30), true));
+    look::decode(&frames[resumed..], look::H264);
+}
+
+#[tokio::test]
+async fn a_layer_that_waits_for_its_time_can_be_resumed_at_once_or_paused_for_good() {
+    let (mut rig, packets) = small_rig(SMALL).await;
+    for quality in [Quality::Low, Quality::Medium] {
+        rig.send(Command::Pause(quality)).await;
+        rig.send(Command::ResumeAt(quality, SMALL.pts(85))).await;
+    }
+    rig.send(Command::Resume(Quality::Low)).await;
+    rig.send(Command::Pause(Quality::Medium)).await;
+    rig.feed(&packets, &[Quality::Low]).await;
+    rig.finish().await;
+    assert_eq!((rig.count(Quality::Low), rig.count(Quality::Medium)), (SMALL.frames, 0));
+}
+
+#[tokio::test]
+async fn a_worker_that_encodes_says_once_a_second_how_far_behind_it_is() {
+    let (mut rig, packets) = small_rig(SMALL).await;
+    rig.feed(&packets[..60], BOTH).await;
+    rig.until(|rig| !rig.loads.is_empty()).await;
+    let told = rig.loads.len();
+    rig.send(Command::Pause(Quality::Low)).await;
+    rig.send(Command::Pause(Quality::Medium)).await;
+    rig.feed(&packets[60..], &[]).await;
+    rig.finish().await;
+    // In lockstep a picture waits for the few before it.
+    assert!(rig.loads.iter().all(|load| load.behind_ms < 5_000 && load.dropped == 0), "{:?}", rig.loads);
+    assert!(rig.loads.len() <= told + 1, "nothing is encoded any more: {:?}", rig.loads);
 }
 
 #[tokio::test]
@@ -145,12 +216,19 @@ async fn an_end_without_any_media_is_an_end() {
 async fn a_server_that_does_not_read_costs_frames_before_they_are_encoded() {
     let clip = Clip { frames: 300, ..SMALL };
     let (mut rig, packets) = small_rig(clip).await;
-    // The socket fills, then encoders wait, then their queues fill: decoding and commands go on all the same.
+    // The socket fills, then encoders wait, then their queues fill: decoding and commands go on all the same. A publisher
+    // of 100 pictures a second: what waits for the decoder when reading begins is less than a second of them.
+    let mut clock = tokio::time::interval(std::time::Duration::from_millis(10));
     for packet in packets {
+        clock.tick().await;
         rig.send(Command::Unit(Unit::Packet(packet))).await;
     }
     rig.until(|rig| rig.warnings.iter().any(|warning| warning.contains("dropped"))).await;
+    // Said as well, once it was read: how many, and how long the others waited for that.
+    rig.until(|rig| rig.loads.iter().any(|load| load.dropped > 0)).await;
     rig.finish().await;
+    let waited = rig.loads.iter().map(|load| load.behind_ms).max();
+    assert!(waited > Some(100), "{:?}", rig.loads);
     for quality in [Quality::Low, Quality::Medium] {
         let frames = look::layer(&rig.encoded, quality);
         assert!(frames.len() < clip.frames, "{} frames", frames.len());

@@ -2,7 +2,8 @@ use std::{os::unix::net::UnixStream, thread::JoinHandle, time::Duration};
 
 use media::{Encoded, Format, Kind, MediaTime, Output, Packet, Quality, TrackId, Unit};
 use pipeline::{
-    Audio, Command, Event, Exit, Handle, Incoming, Launch, Plan, Receiver, Sender, Source, Start, ladder,
+    Audio, Command, Event, Exit, Handle, Incoming, Launch, Load, Plan, Receiver, Sender, Source, Start,
+    ladder,
 };
 
 /// Pictures in flight: more than decoders reorder, no more than may wait for one encoder.
@@ -19,6 +20,7 @@ pub struct Rig {
     pub sources: Vec<Source>,
     pub layers: Vec<Vec<media::Layer>>,
     pub warnings: Vec<String>,
+    pub loads: Vec<Load>,
     pub failed: Option<String>,
     pub ended: bool,
     pub exit: Option<Exit>,
@@ -68,6 +70,7 @@ impl Rig {
             sources,
             layers,
             warnings,
+            loads: vec![],
             failed,
             ended: false,
             exit,
@@ -96,7 +99,8 @@ impl Rig {
             Incoming::Event(Event::Warning(warning)) => self.warnings.push(warning),
             Incoming::Event(Event::Failed(why)) => self.failed = Some(why),
             Incoming::Event(Event::Ended) => self.ended = true,
-            Incoming::Event(Event::Ready | Event::Audio { .. } | Event::Load(_)) => {}
+            Incoming::Event(Event::Load(load)) => self.loads.push(load),
+            Incoming::Event(Event::Ready | Event::Audio { .. }) => {}
             Incoming::Exit(exit) => self.exit = Some(exit),
         }
     }
@@ -112,6 +116,20 @@ impl Rig {
                 }
                 self.sent += 1;
             }
+            self.send(Command::Unit(Unit::Packet(packet.clone()))).await;
+        }
+    }
+
+    /// Sends pictures, each when one of 0.2 s before it, or a later one, has come out of all `watched` layers: for layers
+    /// that do not show every picture.
+    pub async fn pace(&mut self, packets: &[Packet], watched: &[Quality]) {
+        for packet in packets {
+            let due = |pts: &MediaTime| *pts + MediaTime::from_millis(200) >= packet.pts;
+            let out = |rig: &Rig, quality: &Quality| rig.times(*quality).last().is_some_and(due);
+            self.until(|rig| {
+                packet.pts <= MediaTime::from_millis(200) || watched.iter().all(|quality| out(rig, quality))
+            })
+            .await;
             self.send(Command::Unit(Unit::Packet(packet.clone()))).await;
         }
     }
