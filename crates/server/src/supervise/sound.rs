@@ -43,12 +43,12 @@ impl Outlet {
     }
 
     /// A packet that the worker has made; written when it is its turn.
-    pub(super) fn from_worker(&self, packet: Encoded) {
-        self.mix(|mix, out| mix.from_worker(packet, out));
+    pub(super) fn worker_made(&self, packet: Encoded) {
+        self.mix(|mix, out| mix.worker_made(packet, out));
     }
 
-    fn from_publisher(&self, source: SourceId, packet: Encoded) {
-        self.mix(|mix, out| mix.from_publisher(Instant::now(), source, packet, out));
+    fn publisher_sent(&self, source: SourceId, packet: Encoded) {
+        self.mix(|mix, out| mix.publisher_sent(Instant::now(), source, packet, out));
     }
 
     fn encode(&self, source: SourceId) {
@@ -93,7 +93,7 @@ impl Mix {
         }
     }
 
-    fn from_worker(&mut self, packet: Encoded, out: &mut Vec<Encoded>) {
+    fn worker_made(&mut self, packet: Encoded, out: &mut Vec<Encoded>) {
         if self.last.is_some_and(|last| packet.pts < last + SAME) {
             return;
         }
@@ -106,7 +106,7 @@ impl Mix {
         out.push(packet);
     }
 
-    fn from_publisher(&mut self, now: Instant, source: SourceId, packet: Encoded, out: &mut Vec<Encoded>) {
+    fn publisher_sent(&mut self, now: Instant, source: SourceId, packet: Encoded, out: &mut Vec<Encoded>) {
         if self.source != Some(source) {
             return;
         }
@@ -187,7 +187,7 @@ impl Lane {
         match self.judge.packet(&packet) {
             Verdict::Untouched(pts) => {
                 let data = packet.data.clone();
-                self.outlet.from_publisher(
+                self.outlet.publisher_sent(
                     self.source,
                     Encoded { output: Output::Audio, pts, keyframe: true, data },
                 );

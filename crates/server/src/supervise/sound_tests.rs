@@ -27,14 +27,14 @@ impl Heard {
     }
 
     fn worker(&mut self, times: impl IntoIterator<Item = i64>) {
-        times.into_iter().for_each(|ms| self.mix.from_worker(packet(ms, "worker"), &mut self.out));
+        times.into_iter().for_each(|ms| self.mix.worker_made(packet(ms, "worker"), &mut self.out));
     }
 
     /// Packets of 20 ms, as they come.
     fn publisher(&mut self, times: impl IntoIterator<Item = i64>) {
         for ms in times {
             self.now += 20 * MS;
-            self.mix.from_publisher(self.now, OURS, packet(ms, "publisher"), &mut self.out);
+            self.mix.publisher_sent(self.now, OURS, packet(ms, "publisher"), &mut self.out);
         }
     }
 

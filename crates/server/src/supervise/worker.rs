@@ -322,7 +322,7 @@ impl<'a> Ear<'a> {
         let now = Instant::now();
         // Before the room is there, frames have nowhere to go; once it is, it asks for keyframes.
         if encoded.output == Output::Audio {
-            self.job.outlet.from_worker(encoded);
+            self.job.outlet.worker_made(encoded);
         } else if let Some(room) = self.job.room.get() {
             let came = MediaTime::from_duration(now.saturating_duration_since(self.job.epoch));
             let late = came.duration_since(encoded.pts);
