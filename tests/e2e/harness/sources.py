@@ -6,6 +6,8 @@ import signal
 import subprocess
 from pathlib import Path
 
+import imageio_ffmpeg
+
 from harness.lines import Talker
 from harness.process import Process
 
@@ -44,6 +46,13 @@ def ffmpeg(url: str, clip: Path, logs: Path) -> Process:
     """Pushes the clip in a loop, in real time, without encoding it again (so with its B-frames)."""
     argv = ["ffmpeg", "-hide_banner", "-nostdin", "-re", "-stream_loop", "-1", "-i", str(clip)]
     return Process(f"ffmpeg-{next(_numbers)}", [*argv, "-c", "copy", "-f", "flv", url], logs)
+
+
+def ffmpeg_with_opus(url: str, clip: Path, logs: Path, kbps: int = 96) -> Process:
+    """The same with the sound as Opus in enhanced RTMP, which the system's ffmpeg cannot write: by PyPI's ffmpeg 9."""
+    read = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-nostdin", "-re", "-stream_loop", "-1", "-i", str(clip)]
+    sound = ["-c:a", "libopus", "-b:a", f"{kbps}k", "-ac", "2", "-ar", "48000"]
+    return Process(f"ffmpeg9-{next(_numbers)}", [*read, "-c:v", "copy", *sound, "-f", "flv", url], logs)
 
 
 def gstreamer(

@@ -174,6 +174,8 @@ async def inbound(track: rtc.Track) -> dict:
                 "freezes": counts.freeze_count,
                 "pli": counts.pli_count,
                 "nack": counts.nack_count,
+                # Samples made up for want of packets, as time.
+                "concealed_ms": 1000 * counts.concealed_samples / SAMPLE_RATE,
                 "jitter_ms": 1000 * received.jitter,
                 "buffer_ms": 1000 * counts.jitter_buffer_delay / max(1, counts.jitter_buffer_emitted_count),
             }
