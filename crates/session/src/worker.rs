@@ -19,6 +19,8 @@ pub(crate) struct Workers {
     fruitful: bool,
     /// This one encodes sound.
     sound: bool,
+    /// Pictures are wanted of it again, and nothing has come out since.
+    woken: bool,
     /// The source's sound goes past it.
     untouched: bool,
     fed: Option<Fed>,
@@ -60,6 +62,7 @@ impl Workers {
             fruitful: false,
             sound: false,
             untouched: false,
+            woken: false,
             fed: None,
         }
     }
@@ -84,7 +87,7 @@ impl Workers {
         self.last += 1;
         let id = WorkerId(self.last);
         self.state = State::Starting { id, by: now + budget.worker_start };
-        (self.fruitful, self.sound, self.fed) = (false, false, None);
+        (self.fruitful, self.sound, self.woken, self.fed) = (false, false, false, None);
         id
     }
 
@@ -119,7 +122,13 @@ impl Workers {
             _ => Fed { since: now, last: now },
         };
         self.fed = Some(fed);
-        !(self.is_running() && self.fruitful && fed.last.duration_since(fed.since) >= budget.worker_stall)
+        let limit = if self.woken { budget.worker_start } else { budget.worker_stall };
+        !(self.is_running() && self.fruitful && fed.last.duration_since(fed.since) >= limit)
+    }
+
+    /// Somebody watches again: what was kept meanwhile is decoded before anything comes out.
+    pub(crate) fn wake(&mut self) {
+        (self.woken, self.fed) = (true, None);
     }
 
     /// Media came out, or none is expected to.
@@ -128,7 +137,7 @@ impl Workers {
     }
 
     pub(crate) fn gave(&mut self) {
-        self.fed = None;
+        (self.fed, self.woken) = (None, false);
         self.fruitful = true;
         self.fruitless = 0;
     }

@@ -103,13 +103,12 @@ impl Machine {
                 }
             }
             Some(_) => self.live[at] = None,
-            None => match self.admission.admit(self.now, Demand::usual(Work::Rtmp)) {
-                Ok(claim) => {
+            None => {
+                if let Ok(claim) = self.admission.admit(self.now, Demand::usual(Work::Rtmp)) {
                     let life = (self.random.between(life.0, life.1) * TICKS_PER_SECOND as f64) as u64;
                     self.live[at] = Some(Live { claim, age: 0, life });
                 }
-                Err(_) => {}
-            },
+            }
         }
     }
 }

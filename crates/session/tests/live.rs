@@ -96,29 +96,6 @@ fn qualities_that_the_track_lacks_do_not_matter() {
 }
 
 #[test]
-fn who_watches_a_withheld_top_layer_gets_the_one_below_it() {
-    let mut rig = Rig::at(Stage::Live);
-    assert_eq!(rig.feed(Input::Withhold(true)), [Output::Pause(Quality::High)]);
-    assert_eq!(rig.feed(Input::KeyframeNeeded(Quality::High)), [], "there is none to be had");
-    let only_high = [Quality::High].into_iter().collect();
-    assert_eq!(rig.feed(Input::Wanted(only_high)), [Output::Pause(Quality::Low)], "medium takes its place");
-    let out = rig.feed(Input::WorkerDied { worker: rig.worker(), text: "signal 9".into() });
-    let [Output::StartWorker { paused, .. }] = out[..] else { panic!("{out:?}") };
-    assert_eq!(paused, Qualities::ALL.without(up_to(Quality::Medium)).iter().chain([Quality::Low]).collect());
-    let again =
-        [Output::Pause(Quality::Medium), Output::Resume(Quality::High), Output::Keyframe(Quality::High)];
-    assert_eq!(rig.feed(Input::Withhold(false)), again);
-}
-
-#[test]
-fn an_only_layer_is_never_withheld() {
-    let mut rig = Rig::at(Stage::Buffering);
-    rig.worker_ready();
-    rig.layers_ready(layers().split_off(2));
-    assert_eq!(rig.feed(Input::Withhold(true)), []);
-}
-
-#[test]
 fn keyframe_requests_of_one_layer_are_summed_up() {
     let mut rig = Rig::at(Stage::Live);
     let key = [Output::Keyframe(Quality::High)];
@@ -238,11 +215,11 @@ fn a_stopped_worker_is_replaced_and_a_source_that_pauses_is_no_stopped_worker() 
     let mut rig = Rig::at(Stage::Live);
     rig.stream(FIRST, SECOND, true);
     let worker = rig.worker();
-    rig.stream(FIRST, SECOND, false);
+    rig.stream(FIRST, 800 * MS, false);
     rig.pass(10 * SECOND);
-    rig.stream(FIRST, SECOND, false);
+    rig.stream(FIRST, 800 * MS, false);
     assert_eq!(rig.worker(), worker, "media came too seldom to say");
-    rig.stream(FIRST, SECOND, false);
+    rig.stream(FIRST, 200 * MS, false);
     assert!(rig.log.contains(&Output::StopWorker(worker)));
     assert_ne!(rig.worker(), worker);
 }
@@ -269,6 +246,21 @@ fn a_worker_with_nothing_to_encode_is_not_stuck() {
         rig.feed(Input::SourceMedia { source: FIRST, video_bytes: 50_000, audio_bytes: 0 });
     }
     assert_eq!(rig.log.iter().filter_map(started).count(), 0);
+}
+
+#[test]
+fn a_worker_that_is_watched_again_may_decode_what_was_kept_first() {
+    let mut rig = Rig::at(Stage::Live);
+    rig.stream(FIRST, SECOND, true);
+    rig.feed(Input::Wanted(Qualities::NONE));
+    rig.stream(FIRST, SECOND, true);
+    rig.feed(Input::Wanted(Qualities::ALL));
+    let worker = rig.worker();
+    rig.stream(FIRST, 3 * SECOND, false);
+    assert_eq!(rig.worker(), worker);
+    rig.stream(FIRST, 200 * MS, true);
+    rig.stream(FIRST, SECOND, false);
+    assert_ne!(rig.worker(), worker, "now it has nothing to catch up with");
 }
 
 #[test]
