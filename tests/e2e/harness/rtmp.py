@@ -59,12 +59,22 @@ def _decode_one(data: bytes, at: int):
             return _pairs(data, at + 4)
         case 5 | 6:
             return None, at
+        case 10:
+            return _array(data, at)
     raise ValueError(f"AMF0 marker {marker} at byte {at - 1}")
 
 
 def _text(data: bytes, at: int) -> tuple[str, int]:
     end = at + 2 + struct.unpack_from(">H", data, at)[0]
     return data[at + 2 : end].decode(), end
+
+
+def _array(data: bytes, at: int) -> tuple[list, int]:
+    found, count, at = [], struct.unpack_from(">I", data, at)[0], at + 4
+    for _ in range(count):
+        value, at = _decode_one(data, at)
+        found.append(value)
+    return found, at
 
 
 def _pairs(data: bytes, at: int) -> tuple[dict, int]:
