@@ -79,7 +79,7 @@ pub struct Recipe {
 }
 
 /// Where an encoder runs. Hardware comes before software.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// On the CPU: needs nothing but its library.
@@ -127,6 +127,17 @@ impl Nodes {
             Nodes::Render => "render",
             Nodes::Nvidia => "nvidia",
             Nodes::Video => "video",
+        }
+    }
+}
+
+impl Nodes {
+    /// For people: which files in `/dev` they are.
+    pub fn pattern(self) -> &'static str {
+        match self {
+            Nodes::Render => "/dev/dri/renderD*",
+            Nodes::Nvidia => "/dev/nvidia*",
+            Nodes::Video => "/dev/video*",
         }
     }
 }

@@ -38,13 +38,14 @@ const LAST_BREATH: Duration = Duration::from_secs(1);
 pub struct Handle;
 
 impl Handle {
-    /// Starts a worker process with its first command. Call within a tokio runtime.
+    /// Starts a worker process with its first command; it may open the devices that its plan's encoders are behind. Call within a
+    /// tokio runtime.
     ///
     /// # Errors
     /// No socket pair, no such binary, or a plan too large to be one.
     pub fn spawn(launch: &Launch, start: Start) -> Result<(Sender, Receiver), Error> {
         let (ours, theirs) = StdStream::pair().map_err(Error::Socket)?;
-        let mut child = launch.spawn(OwnedFd::from(theirs))?;
+        let mut child = launch.spawn(OwnedFd::from(theirs), &start.plan.devices())?;
         let log = child.stderr.take().map(Log::new);
         let (sender, mut receiver) = Self::over(ours, start)?;
         receiver.child = Some(child);

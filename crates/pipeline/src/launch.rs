@@ -1,4 +1,5 @@
 use std::{
+    collections::BTreeSet,
     fmt,
     os::fd::OwnedFd,
     path::{Path, PathBuf},
@@ -9,8 +10,13 @@ use std::{
 use thiserror::Error;
 use tokio::process::{Child, Command};
 
+use crate::{encoder::Nodes, trial::Trial};
+
 /// Building the plugin registry scans every plugin: 3 s on an idle machine (measured), ten times that on a busy one.
 const REGISTRY_DEADLINE: Duration = Duration::from_secs(60);
+
+/// Trying the encoders takes each at most two seconds, of which there are ten, and most of them are not there.
+const ENCODERS_DEADLINE: Duration = Duration::from_secs(30);
 
 /// How worker processes are started.
 #[derive(Debug, Clone)]
@@ -43,6 +49,12 @@ pub enum Error {
     /// The start message is too large.
     #[error(transparent)]
     Wire(#[from] crate::wire::Error),
+    /// `encoders` failed.
+    #[error("try the encoders: {reason}")]
+    Encoders {
+        /// Exit status, deadline, and what the worker said.
+        reason: String,
+    },
     /// `build-registry` failed.
     #[error("build plugin registry {path}: {reason}")]
     Registry {
@@ -79,16 +91,38 @@ impl Launch {
         if output.status.success() {
             return Ok(());
         }
-        let said = String::from_utf8_lossy(&output.stderr);
-        let last = said.lines().next_back().unwrap_or("").chars().take(300).collect::<String>();
-        Err(failed(format!("{}: {last}", output.status)))
+        Err(failed(format!("{}: {}", output.status, last_line(&output.stderr))))
     }
 
-    /// Starts a worker whose only channel is `socket`, which becomes its standard input.
-    pub(crate) fn spawn(&self, socket: OwnedFd) -> Result<Child, Error> {
-        self.command("run", Stdio::from(socket))
-            .spawn()
-            .map_err(|source| Error::Spawn { path: self.worker.clone(), source })
+    /// Lets the worker try all encoders, each in a process of its own that is restricted as a session's. Takes about a second,
+    /// with a driver that hangs some more. The registry must be there.
+    ///
+    /// # Errors
+    /// The worker fails, or takes longer than its own deadlines add up to.
+    pub async fn try_encoders(&self) -> Result<Vec<Trial>, Error> {
+        let failed = |reason: String| Error::Encoders { reason };
+        let mut command = self.command("encoders", Stdio::null());
+        command.stdout(Stdio::piped());
+        let output = tokio::time::timeout(ENCODERS_DEADLINE, command.output())
+            .await
+            .map_err(|_| failed(format!("not done after {} s", ENCODERS_DEADLINE.as_secs())))?
+            .map_err(|source| Error::Spawn { path: self.worker.clone(), source })?;
+        if !output.status.success() {
+            return Err(failed(format!("{}: {}", output.status, last_line(&output.stderr))));
+        }
+        serde_json::from_slice(&output.stdout).map_err(|error| failed(format!("its answer: {error}")))
+    }
+
+    /// Starts a worker that may open these devices and whose only channel is `socket`, which becomes its standard input.
+    pub(crate) fn spawn(&self, socket: OwnedFd, devices: &BTreeSet<Nodes>) -> Result<Child, Error> {
+        let mut command = self.command("run", Stdio::from(socket));
+        for nodes in devices {
+            command.arg("--device").arg(nodes.name());
+        }
+        if self.fatal_criticals {
+            command.arg("--fatal-criticals");
+        }
+        command.spawn().map_err(|source| Error::Spawn { path: self.worker.clone(), source })
     }
 
     fn command(&self, what: &str, stdin: Stdio) -> Command {
@@ -97,14 +131,16 @@ impl Launch {
         for folder in &self.libraries {
             command.arg("--libraries").arg(folder);
         }
-        if self.fatal_criticals {
-            command.arg("--fatal-criticals");
-        }
         // No environment: it may hold the server's secrets. A pipe for stderr: a regular file would meet RLIMIT_FSIZE.
         command.env_clear().current_dir("/").stdin(stdin).stdout(Stdio::null()).stderr(Stdio::piped());
         command.kill_on_drop(true);
         command
     }
+}
+
+fn last_line(said: &[u8]) -> String {
+    let said = String::from_utf8_lossy(said);
+    said.lines().next_back().unwrap_or("").chars().take(300).collect()
 }
 
 impl fmt::Display for Launch {

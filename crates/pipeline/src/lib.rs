@@ -4,6 +4,7 @@
 //! * [`plan`]: which elements with which properties decode a source and encode its layers (pure, golden-tested).
 //! * [`encoder`]: how each encoder is driven (data).
 //! * [`opus`]: sound that comes as Opus, and what its encoder is told of losses.
+//! * [`trial`]: which encoders work here, and which are used.
 //! * [`wire`]: the framed messages of the one socket pair.
 //! * [`Handle`]: a worker process, or a pipeline on a thread behind the same socket pair.
 //!
@@ -19,6 +20,7 @@ mod log;
 mod message;
 pub mod opus;
 pub mod plan;
+pub mod trial;
 pub mod wire;
 
 pub use element::{Element, Property};

@@ -19,7 +19,7 @@ pub struct Cli {
     pub config_body: Option<String>,
 
     /// The worker's executable [default: sluicegate-worker beside this one].
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", global = true)]
     pub worker: Option<PathBuf>,
 
     /// What to do instead of serving.
@@ -32,6 +32,13 @@ pub struct Cli {
 pub enum Command {
     /// Read the configuration, print all its problems, and exit: 0 if it can be used, 1 if not.
     CheckConfig,
+    /// Try the encoders of this machine, and print which were found, how fast they are, and which of them sessions use. Needs
+    /// no configuration; with one, its `encoders` counts.
+    Encoders {
+        /// Print JSON instead of a table.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// Why there is no configuration text to read.
@@ -71,6 +78,12 @@ impl Cli {
         }
         let path = self.config.as_ref().filter(|path| !path.as_os_str().is_empty()).ok_or(Error::Missing)?;
         std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.clone(), source })
+    }
+
+    /// True when the command line or its variables name a configuration.
+    pub fn has_config(&self) -> bool {
+        let file = self.config.as_ref().is_some_and(|path| !path.as_os_str().is_empty());
+        file || self.config_body.as_deref().is_some_and(|body| !body.trim().is_empty())
     }
 
     /// The worker's executable: as given, else `sluicegate-worker` in the folder of our own. Not checked to exist.
@@ -171,6 +184,16 @@ mod tests {
         let cli = parse(&["check-config", "--config", "a.yaml"]);
         assert!(matches!(cli.command, Some(Command::CheckConfig)));
         assert_eq!(cli.config, Some("a.yaml".into()));
+    }
+
+    #[test]
+    fn encoders_need_no_configuration() {
+        let cli = parse(&["encoders", "--json"]);
+        assert!(matches!(cli.command, Some(Command::Encoders { json: true })));
+        assert!(!cli.has_config());
+        assert!(parse(&["encoders", "--config", "a.yaml"]).has_config());
+        assert!(!parse(&["encoders", "--config-body", " "]).has_config());
+        assert_eq!(parse(&["encoders", "--worker", "/w"]).worker().unwrap(), Path::new("/w"));
     }
 
     #[test]

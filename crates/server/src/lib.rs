@@ -6,6 +6,7 @@ pub mod check;
 pub mod cli;
 pub mod config;
 pub mod cpu;
+pub mod encoders;
 pub mod health;
 pub mod http;
 mod id;

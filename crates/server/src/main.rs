@@ -5,17 +5,19 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::{Context, Result};
+use pipeline::Launch;
 use server::{
     check,
     cli::{Cli, Command},
-    config::{self, Config, Env},
-    logs, serve,
+    config::{self, Config, Env, Wish},
+    encoders, logs, serve,
 };
 
 fn main() -> ExitCode {
     let cli = Cli::of_process();
     let ended = match cli.command {
         Some(Command::CheckConfig) => check_config(&cli),
+        Some(Command::Encoders { json }) => show_encoders(&cli, json),
         None => run(&cli),
     };
     ended.unwrap_or_else(|error| {
@@ -28,6 +30,18 @@ fn check_config(cli: &Cli) -> Result<ExitCode> {
     let report = check::check(cli, Env::of_process())?;
     println!("{}", report.text);
     Ok(if report.usable { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn show_encoders(cli: &Cli, json: bool) -> Result<ExitCode> {
+    let wish = match cli.has_config() {
+        true => config::load(&cli.config_text()?, Env::of_process())?.config.encoders,
+        false => Wish::default(),
+    };
+    let folder = tempfile::tempdir().context("make a folder for the plugin registry")?;
+    let launch = Launch::new(cli.worker()?, folder.path().join("registry.bin"));
+    let runtime = tokio::runtime::Runtime::new().context("start the runtime")?;
+    println!("{}", runtime.block_on(encoders::report(&launch, &wish, json))?.trim_end());
+    Ok(ExitCode::SUCCESS)
 }
 
 fn run(cli: &Cli) -> Result<ExitCode> {

@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config::{Config, UdpPorts},
     cpu::Sampler,
+    encoders,
     health::Health,
     http::Server,
     metrics::Metrics,
@@ -51,12 +52,11 @@ pub async fn serve(config: Config, worker: PathBuf) -> Result<()> {
         .context("make a folder for the plugin registry")?;
     let launch = Launch::new(worker, folder.path().join("registry.bin"));
     // The two slow starts do not wait for each other.
-    let (registry, bus) = tokio::join!(launch.build_registry(), Bus::connect(config.redis.clone()));
-    registry.context(
-        "start the media worker: is sluicegate-worker installed beside this executable, with GStreamer?",
-    )?;
+    let (encoders, bus) =
+        tokio::join!(encoders::prepare(&launch, &config.encoders), Bus::connect(config.redis.clone()));
+    let encoders = encoders?;
     let bus = bus.context("unable to connect to redis")?;
-    let supervisor = Supervisor::new(shared(&config, &bus, launch, &metrics).await?);
+    let supervisor = Supervisor::new(shared(&config, &bus, (launch, encoders), &metrics).await?);
     open_pages(&config, &health, &metrics, &supervisor, &stop, &mut tasks).await?;
     let listener = listen(&config)?;
     tasks.spawn(sample(supervisor.clone(), health.clone(), metrics.clone(), stop.clone()));
@@ -96,7 +96,12 @@ async fn close(supervisor: Supervisor, bus: Bus) {
     bus.close().await;
 }
 
-async fn shared(config: &Config, bus: &Bus, launch: Launch, metrics: &Metrics) -> Result<Shared> {
+async fn shared(
+    config: &Config,
+    bus: &Bus,
+    (launch, encoders): (Launch, Vec<String>),
+    metrics: &Metrics,
+) -> Result<Shared> {
     let io = bus::IoInfo::connect(bus).await.context("subscribe to livekit-server's answers")?;
     let handlers = bus::Handlers::serve(bus).await.context("serve livekit-server's requests")?;
     let (_, cores) = sampler()?;
@@ -114,6 +119,7 @@ async fn shared(config: &Config, bus: &Bus, launch: Launch, metrics: &Metrics) -
         io,
         handlers,
         launch,
+        encoders,
         keys: Keys { api_key: config.api_key.clone(), api_secret: config.api_secret.reveal().to_owned() },
         ws_url: config.ws_url.clone(),
         network: network(config),

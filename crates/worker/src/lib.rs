@@ -2,6 +2,7 @@
 //!
 //! * `sandbox`: what the process gives up before it touches a publisher's byte.
 //! * `inbox` with its `lane`s, `outbox`: the bounded ways in and out; callbacks of GStreamer only copy and send.
+//! * `trial`: whether an encoder works on this machine.
 //! * `build`: elements of a plan into a GStreamer pipeline.
 //! * `track`: a source's track, from packets to raw frames or to Opus; `branch`: a layer, from raw frames to bytes;
 //!   `input`: the bounded way into its chains; `scaler`: its frames from larger ones, `halve`: by two, in our own code;
@@ -30,6 +31,7 @@ mod run;
 pub mod sandbox;
 mod scaler;
 mod track;
+pub mod trial;
 mod video;
 mod watch;
 

@@ -4,10 +4,13 @@ use std::{os::fd::AsFd as _, os::unix::net::UnixStream, path::PathBuf, process::
 
 use clap::{Args, Parser};
 use gstreamer::glib;
+use pipeline::encoder::{self, Nodes};
+use rustix::process::Signal;
 use sluicegate_worker::{
     plugins::{self, Place},
     probe,
     sandbox::{Allowed, restrict},
+    trial,
 };
 
 /// Decodes and encodes one session for the server that started it.
@@ -18,6 +21,8 @@ enum Cli {
     Run {
         #[command(flatten)]
         place: Paths,
+        #[command(flatten)]
+        devices: Devices,
         /// End at once when GLib reports a critical error: for tests.
         #[arg(long)]
         fatal_criticals: bool,
@@ -31,7 +36,28 @@ enum Cli {
     Probe {
         #[command(flatten)]
         place: Paths,
+        #[command(flatten)]
+        devices: Devices,
     },
+    /// Try all encoders, each in a process of its own restricted as `run` is, and print what came of it as JSON.
+    Encoders {
+        #[command(flatten)]
+        place: Paths,
+    },
+    /// Restrict this process as `run` does, try this encoder, and print what came of it as JSON.
+    TryEncoder {
+        #[command(flatten)]
+        place: Paths,
+        /// The recipe.
+        name: String,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Devices {
+    /// Devices that may be opened: render, nvidia or video; may be repeated.
+    #[arg(long = "device")]
+    devices: Vec<Nodes>,
 }
 
 #[derive(Debug, Args)]
@@ -49,16 +75,24 @@ impl Paths {
         Place { registry: &self.registry, libraries: &self.libraries }
     }
 
-    fn restrict(&self) -> Vec<String> {
-        restrict(&Allowed { registry: self.registry.clone(), libraries: self.libraries.clone() })
+    fn restrict(&self, devices: impl IntoIterator<Item = Nodes>) -> Vec<String> {
+        restrict(&Allowed {
+            registry: self.registry.clone(),
+            libraries: self.libraries.clone(),
+            devices: devices.into_iter().collect(),
+        })
     }
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse() {
-        Cli::Run { place, fatal_criticals } => run(&place, fatal_criticals),
+        Cli::Run { place, devices, fatal_criticals } => run(&place, devices, fatal_criticals),
         Cli::BuildRegistry { place } => plugins::build(place.place()).map_err(|error| error.to_string()),
-        Cli::Probe { place } => print_probe(&place),
+        Cli::Probe { place, devices } => {
+            print(&probe::probe(place.restrict(devices.devices), &place.registry))
+        }
+        Cli::Encoders { place } => encoders(&place),
+        Cli::TryEncoder { place, name } => try_encoder(&place, &name),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -69,8 +103,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(place: &Paths, fatal_criticals: bool) -> Result<(), String> {
-    let missing = place.restrict();
+fn run(place: &Paths, devices: Devices, fatal_criticals: bool) -> Result<(), String> {
+    let missing = place.restrict(devices.devices);
     if !missing.is_empty() {
         eprintln!("sandbox incomplete: {}", missing.join("; "));
     }
@@ -90,9 +124,24 @@ fn without_huge_pages() {
     let _ = rustix::thread::disable_transparent_huge_pages(true);
 }
 
-fn print_probe(place: &Paths) -> Result<(), String> {
-    let report = probe::probe(place.restrict());
-    let json = serde_json::to_string(&report).map_err(|error| error.to_string())?;
+fn encoders(place: &Paths) -> Result<(), String> {
+    plugins::load(place.place()).map_err(|error| error.to_string())?;
+    print(&trial::all(place.place()).map_err(|error| format!("this executable: {error}"))?)
+}
+
+fn try_encoder(place: &Paths, name: &str) -> Result<(), String> {
+    let recipe = encoder::recipe(name).ok_or_else(|| format!("no encoder is called {name}"))?;
+    // The process that asked kills this one when it hangs; if it is gone itself, nobody would.
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
+        .map_err(|error| error.to_string())?;
+    place.restrict(recipe.device.as_ref().map(|device| device.nodes));
+    without_huge_pages();
+    plugins::load(place.place()).map_err(|error| error.to_string())?;
+    print(&trial::one(recipe))
+}
+
+fn print(report: &impl serde::Serialize) -> Result<(), String> {
+    let json = serde_json::to_string(report).map_err(|error| error.to_string())?;
     println!("{json}");
     Ok(())
 }

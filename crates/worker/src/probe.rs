@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     fs::{self, File},
     io,
+    path::Path,
     process::Command,
 };
 
@@ -27,8 +28,9 @@ pub struct Report {
     pub descriptors: BTreeMap<String, String>,
 }
 
-/// Tries what a worker must not be able to do. Call after [`restrict`](crate::sandbox::restrict), whose result it shows.
-pub fn probe(missing: Vec<String>) -> Report {
+/// Tries what a worker must not be able to do. Call after [`restrict`](crate::sandbox::restrict), whose result it shows; the
+/// registry is a file that there is.
+pub fn probe(missing: Vec<String>, registry: &Path) -> Report {
     let open = |family| socket(family, SocketType::DGRAM, None).map(drop).map_err(io::Error::from);
     let parent = || getppid().ok_or(Errno::SRCH).and_then(|pid| kill_process(pid, Signal::CONT));
     let attempts = [
@@ -38,6 +40,7 @@ pub fn probe(missing: Vec<String>) -> Report {
         ("socket_netlink", outcome(open(AddressFamily::NETLINK))),
         ("read_passwd", outcome(fs::read("/etc/passwd"))),
         ("create_in_tmp", outcome(create_in_tmp())),
+        ("write_to_registry", outcome(fs::OpenOptions::new().write(true).open(registry))),
         ("fork_and_exec", outcome(Command::new("/bin/true").status())),
         ("signal_parent", outcome(parent().map_err(io::Error::from))),
         ("read_libraries", outcome(fs::read_dir("/usr/lib"))),

@@ -4,7 +4,7 @@
 use std::{path::PathBuf, process::Stdio, sync::OnceLock, time::Duration};
 
 use media::Quality;
-use pipeline::{Command, Exit, Incoming, Launch};
+use pipeline::{Command, Exit, Incoming, Launch, trial::Outcome};
 
 mod support;
 use support::{
@@ -131,32 +131,41 @@ async fn a_registry_that_cannot_be_written_is_an_error() {
     assert!(error.contains("/proc/registry"), "{error}");
 }
 
-#[tokio::test]
-async fn a_restricted_process_can_do_nothing_but_its_work() {
+/// What a restricted process could do, with more arguments.
+async fn probe(arguments: &[&str]) -> serde_json::Value {
     let launch = launch().await;
     let (socket, _other) = std::os::unix::net::UnixStream::pair().unwrap();
     let probe = tokio::process::Command::new(&launch.worker)
         .arg("probe")
         .arg("--registry")
         .arg(&launch.registry)
+        .args(arguments)
         .env_clear()
         .stdin(Stdio::from(std::os::fd::OwnedFd::from(socket)))
         .stderr(Stdio::piped())
         .output()
         .await
         .unwrap();
-    let report: serde_json::Value = serde_json::from_slice(&probe.stdout).expect("JSON");
+    serde_json::from_slice(&probe.stdout).expect("JSON")
+}
+
+fn lacks_landlock(report: &serde_json::Value) -> bool {
+    report["missing"].as_array().unwrap().iter().any(|m| m.to_string().contains("not in"))
+}
+
+#[tokio::test]
+async fn a_restricted_process_can_do_nothing_but_its_work() {
+    let report = probe(&[]).await;
     let outcome = |what: &str| report["attempts"][what].as_str().unwrap_or("not tried").to_owned();
     for what in ["socket_inet", "socket_inet6", "socket_unix", "socket_netlink"] {
         assert_eq!(outcome(what), "EPERM", "{what}");
     }
     assert_eq!(outcome("create_in_tmp"), "EPERM");
+    assert_eq!(outcome("write_to_registry"), "EPERM");
     assert_eq!(outcome("fork_and_exec"), "EPERM");
     assert_eq!(outcome("signal_parent"), "EPERM");
     // Landlock's part: a kernel without it says so, and then this file can be read.
-    let landlock_missing =
-        report["missing"].as_array().unwrap().iter().any(|m| m.to_string().contains("not in"));
-    assert_eq!(outcome("read_passwd"), if landlock_missing { "done" } else { "EACCES" });
+    assert_eq!(outcome("read_passwd"), if lacks_landlock(&report) { "done" } else { "EACCES" });
     assert_eq!((outcome("read_libraries"), outcome("start_thread")), ("done".into(), "done".into()));
     assert_eq!(report["environment"], serde_json::json!([]));
     let descriptors = report["descriptors"].as_object().unwrap();
@@ -164,4 +173,39 @@ async fn a_restricted_process_can_do_nothing_but_its_work() {
     let others: Vec<_> = descriptors.keys().filter(|fd| !["0", "1", "2"].contains(&fd.as_str())).collect();
     // The one that lists them.
     assert!(others.len() <= 1, "{descriptors:?}");
+}
+
+#[tokio::test]
+async fn a_process_with_devices_may_open_those_and_write_nothing_else() {
+    for device in ["render", "nvidia", "video"] {
+        let report = probe(&["--device", device]).await;
+        let outcome = |what: &str| report["attempts"][what].as_str().unwrap_or("not tried").to_owned();
+        // Landlock refuses what the filter of system calls lets pass; without it the filter refuses.
+        let refused = if lacks_landlock(&report) { "EPERM" } else { "EACCES" };
+        assert_eq!(outcome("write_to_registry"), refused);
+        assert_eq!(outcome("create_in_tmp"), "EPERM");
+        for what in ["socket_inet", "socket_inet6", "socket_unix", "socket_netlink"] {
+            assert_eq!(outcome(what), "EPERM", "{what}");
+        }
+        assert_eq!((outcome("fork_and_exec"), outcome("signal_parent")), ("EPERM".into(), "EPERM".into()));
+        assert_eq!(outcome("read_passwd"), if lacks_landlock(&report) { "done" } else { "EACCES" });
+    }
+}
+
+#[tokio::test]
+async fn every_encoder_is_tried_as_a_session_would_have_it() {
+    let trials = launch().await.try_encoders().await.unwrap();
+    let tried: Vec<&str> = trials.iter().map(|trial| trial.encoder.as_str()).collect();
+    let known: Vec<&str> = pipeline::encoder::recipes().iter().map(|recipe| recipe.name).collect();
+    assert_eq!(tried, known, "best first");
+    for name in ["x264", "openh264", "vp8"] {
+        let trial = trials.iter().find(|trial| trial.encoder == name).unwrap();
+        assert!(matches!(trial.outcome, Outcome::Works { .. }), "{trial:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_worker_that_cannot_try_encoders_is_an_error() {
+    let error = Launch::new("/bin/false", "/nonexistent").try_encoders().await.unwrap_err().to_string();
+    assert!(error.contains("exit status: 1"), "{error}");
 }

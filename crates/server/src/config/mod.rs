@@ -3,6 +3,7 @@
 //! `config/sluicegate.example.yaml` explains every key; a test keeps the two equal.
 
 mod cost;
+mod encoders;
 mod logging;
 mod node;
 mod redis;
@@ -17,6 +18,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 pub use cost::CpuCost;
 pub use logging::{Level, Logging};
+pub use pipeline::trial::Wish;
 pub use rtc::{Filter, Network, NodeIp, Rtc, UdpPorts};
 pub use secret::Secret;
 pub use section::Problem;
@@ -54,6 +56,8 @@ pub struct Config {
     pub rtc: Rtc,
     /// What sessions cost, for admission.
     pub cpu_cost: CpuCost,
+    /// Which encoders sessions use.
+    pub encoders: Wish,
 }
 
 /// A configuration that can be used, with what its author should know.
@@ -171,6 +175,7 @@ fn root(s: &mut Section<'_>, env: Env) -> Option<Config> {
     let logging = s.section("logging", logging::read);
     let rtc = s.section("rtc_config", rtc::read);
     let cpu_cost = s.section("cpu_cost", cost::read);
+    let encoders = encoders::read(s);
     s.unneeded(&UNNEEDED);
     Some(Config {
         redis: redis?,
@@ -187,6 +192,7 @@ fn root(s: &mut Section<'_>, env: Env) -> Option<Config> {
         logging,
         rtc,
         cpu_cost,
+        encoders,
     })
 }
 

@@ -288,6 +288,19 @@ fn an_idle_ratio_of_zero_means_the_default_as_in_go() {
 }
 
 #[test]
+fn encoders_are_a_policy_or_names() {
+    let names = |names: &[&str]| Wish::Only(names.iter().map(|name| (*name).to_owned()).collect());
+    assert_eq!(with("").encoders, Wish::Auto);
+    assert_eq!(with("encoders: auto\n").encoders, Wish::Auto);
+    assert_eq!(with("encoders: [software]\n").encoders, Wish::Software);
+    assert_eq!(with("encoders: openh264\n").encoders, names(&["openh264"]));
+    assert_eq!(with("encoders: [vaapi, x264]\n").encoders, names(&["vaapi", "x264"]));
+    let problem = &problems("encoders: [x264, x265]\n")[0];
+    assert!(problem.contains("`x265`: expected auto, software, or names out of: nvenc, "), "{problem}");
+    assert!(problems("encoders: [auto, x264]\n")[0].contains("stand alone"));
+}
+
+#[test]
 fn component_levels_are_the_users_own_names() {
     let levels = with("logging: {component_levels: {rtmp: debug, str0m: ERROR}}\n").logging.component_levels;
     assert_eq!(levels, [("rtmp".to_owned(), Level::Debug), ("str0m".to_owned(), Level::Error)]);

@@ -77,7 +77,7 @@ impl Supervisor {
         let (resource_id, epoch) = (crate::id::random("RT_"), Instant::now());
         let span = logs::session_span(&record.ingress_id, &resource_id, Some(&record.room));
         let asked = record.admit(bus::Input::Rtmp);
-        let ladder = asked.as_ref().ok().map(|media| super::plan(media).video);
+        let ladder = asked.as_ref().ok().map(|media| super::plan(media, &self.shared.encoders).video);
         let demand =
             ladder.map_or_else(|| Demand::usual(Work::Rtmp), |ladder| Demand::new(Work::Rtmp, &ladder));
         let admitted = self.shared.admission().admit(epoch, demand);

@@ -38,6 +38,8 @@ pub struct Shared {
     pub reporters: bus::Reporters<Counted>,
     /// How workers are started.
     pub launch: Launch,
+    /// The encoders that sessions use, best first; none: software.
+    pub encoders: Vec<String>,
     /// Signs the participants' tokens.
     pub keys: Keys,
     /// livekit-server's WebSocket URL.
@@ -124,8 +126,8 @@ impl Supervisor {
     }
 }
 
-/// What a worker is to make of a source, from what the ingress asks for.
-fn plan(media: &bus::Media) -> Plan {
+/// What a worker is to make of a source, from what the ingress asks for, by these encoders.
+fn plan(media: &bus::Media, encoders: &[String]) -> Plan {
     let video = match &media.video.encoding {
         bus::Encoding::Preset(name) => ladder::preset(name)
             .or_else(|| ladder::preset(ladder::DEFAULT_PRESET))
@@ -133,5 +135,5 @@ fn plan(media: &bus::Media) -> Plan {
         bus::Encoding::Custom(ladder) => ladder.clone(),
     };
     let audio = Audio::custom(media.audio.channels.into(), media.audio.bitrate_bps, media.audio.dtx);
-    Plan { video, audio, encoders: Vec::new() }
+    Plan { video, audio, encoders: encoders.to_vec() }
 }

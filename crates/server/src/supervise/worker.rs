@@ -123,7 +123,8 @@ impl Actor {
     }
 
     pub(super) fn plan(&self) -> Plan {
-        super::plan(self.media.as_ref().expect("a session that is not refused has media options"))
+        let media = self.media.as_ref().expect("a session that is not refused has media options");
+        super::plan(media, &self.shared.encoders)
     }
 
     pub(super) fn start_worker(&mut self, id: WorkerId, source: SourceId, replay: bool, paused: Qualities) {

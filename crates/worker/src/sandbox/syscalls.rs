@@ -136,15 +136,16 @@ const DENIED_HERE: &[c_long] = &[libc::SYS_kexec_file_load];
 const X32: i64 = 0x4000_0000;
 
 /// Denies what a decoder and an encoder never need. A denied call fails with `EPERM`; `clone3`, whose flags a filter
-/// cannot see, with `ENOSYS`, so that libc falls back to `clone`.
-pub(super) fn apply() -> Result<(), String> {
+/// cannot see, with `ENOSYS`, so that libc falls back to `clone`. With `devices` files may be opened for writing (not made,
+/// not emptied): which ones is up to Landlock.
+pub(super) fn apply(devices: bool) -> Result<(), String> {
     let install = |rules: Rules, errno: c_int| -> Result<(), seccompiler::Error> {
         let arch = TargetArch::try_from(std::env::consts::ARCH)?;
         let denied = SeccompAction::Errno(errno.unsigned_abs());
         let filter = SeccompFilter::new(both_tables(rules), SeccompAction::Allow, denied, arch)?;
         apply_filter(&BpfProgram::try_from(filter)?)
     };
-    let denied = rules().map_err(|error| error.to_string())?;
+    let denied = rules(devices).map_err(|error| error.to_string())?;
     let clone3 = Rules::from([(libc::SYS_clone3, Vec::new())]);
     install(clone3, libc::ENOSYS)
         .and_then(|()| install(denied, libc::EPERM))
@@ -162,11 +163,11 @@ fn both_tables(rules: Rules) -> Rules {
     rules
 }
 
-fn rules() -> Result<Rules, seccompiler::BackendError> {
+fn rules(devices: bool) -> Result<Rules, seccompiler::BackendError> {
     let mut rules: Rules = DENIED.iter().chain(DENIED_HERE).map(|number| (*number, Vec::new())).collect();
-    rules.insert(libc::SYS_openat, writing(2)?);
+    rules.insert(libc::SYS_openat, writing(2, devices)?);
     #[cfg(target_arch = "x86_64")]
-    rules.insert(libc::SYS_open, writing(1)?);
+    rules.insert(libc::SYS_open, writing(1, devices)?);
     // A thread is made by clone, a process as well.
     let thread = u64::from(libc::CLONE_THREAD.unsigned_abs());
     rules.insert(libc::SYS_clone, vec![rule(0, Compare::MaskedEq(thread), 0)?]);
@@ -178,16 +179,19 @@ fn rules() -> Result<Rules, seccompiler::BackendError> {
     Ok(rules)
 }
 
-/// Opening in any way but for reading, with the flags in argument `at`.
-fn writing(at: u8) -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
+/// Opening in any way but for reading, with the flags in argument `at`; with `devices` only making and emptying files.
+fn writing(at: u8, devices: bool) -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
     let bits = |flags: c_int| u64::from(flags.unsigned_abs());
     let access = bits(libc::O_ACCMODE);
-    Ok(vec![
-        rule(at, Compare::MaskedEq(access), bits(libc::O_WRONLY))?,
-        rule(at, Compare::MaskedEq(access), bits(libc::O_RDWR))?,
+    let mut denied = vec![
         rule(at, Compare::MaskedEq(bits(libc::O_CREAT)), bits(libc::O_CREAT))?,
         rule(at, Compare::MaskedEq(bits(libc::O_TRUNC)), bits(libc::O_TRUNC))?,
-    ])
+    ];
+    if !devices {
+        denied.push(rule(at, Compare::MaskedEq(access), bits(libc::O_WRONLY))?);
+        denied.push(rule(at, Compare::MaskedEq(access), bits(libc::O_RDWR))?);
+    }
+    Ok(denied)
 }
 
 fn rule(argument: u8, compare: Compare, value: u64) -> Result<SeccompRule, seccompiler::BackendError> {
