@@ -6,6 +6,7 @@
     reason = "test code, of which each test binary uses its own part"
 )]
 
+pub mod broken;
 pub mod generate;
 pub mod look;
 pub mod rig;
