@@ -40,6 +40,9 @@ pub struct Budget {
     /// Keyframes of one layer on request are this far apart at least; a resumed layer's keyframe is often followed by a PLI
     /// at once (publish.md §3).
     pub keyframe: Duration,
+    /// A publisher's own key picture that is expected within this time is waited for, where a subscriber needs a keyframe: the
+    /// worker's would take about as long (decode what is kept, encode one picture).
+    pub near_key: Duration,
     /// States whose description changed (size, first bitrate) are this far apart at least.
     pub describe: Duration,
     /// States of which only the bitrate changed are this far apart at least, as the Go worker's.
@@ -68,6 +71,7 @@ impl Default for Budget {
             publish: Duration::from_secs(10),
             reconnect: Duration::from_secs(60),
             keyframe: Duration::from_millis(300),
+            near_key: Duration::from_millis(150),
             describe: Duration::from_secs(1),
             refresh: Duration::from_secs(60),
             flush: Duration::from_secs(1),

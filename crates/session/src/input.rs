@@ -1,4 +1,4 @@
-use media::{Codec, Kind, Layer, Quality};
+use media::{Codec, Kind, Layer, MediaTime, Quality};
 
 use crate::{Qualities, SourceId, Token, WorkerId};
 
@@ -35,6 +35,17 @@ pub enum Input {
         source: SourceId,
         /// Who.
         way: SoundWay,
+    },
+    /// The publisher's own pictures go out as the top layer from here on, beginning with a key picture.
+    Passing(SourceId),
+    /// Another of its own key pictures went out.
+    PassedKey(SourceId),
+    /// They cannot be the top layer any more, from the picture of this time on: the worker has to make it.
+    NotPassing {
+        /// The connection they came on.
+        source: SourceId,
+        /// The first that is missing.
+        from: MediaTime,
     },
     /// The connection is gone, or could not be accepted. Nothing more comes from it, and it needs no `CloseSource`.
     SourceEnded {
@@ -247,6 +258,9 @@ impl Input {
             Input::SourceFormat { .. } => "source format",
             Input::SourceMedia { .. } => "source media",
             Input::SoundWay { .. } => "sound way",
+            Input::Passing(_) => "passing",
+            Input::PassedKey(_) => "passed key",
+            Input::NotPassing { .. } => "not passing",
             Input::SourceEnded { .. } => "source ended",
             Input::RoomJoined { .. } => "room joined",
             Input::RoomConnected => "room connected",

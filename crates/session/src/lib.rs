@@ -25,6 +25,7 @@ mod input;
 mod layers;
 mod meter;
 mod output;
+mod passing;
 mod qualities;
 mod reason;
 mod registry;

@@ -1,4 +1,4 @@
-use media::{Layer, Quality};
+use media::{Layer, MediaTime, Quality};
 
 use crate::{Qualities, Reason, SourceId, Status, Token, Why, WorkerId};
 
@@ -60,8 +60,16 @@ pub enum Output {
     Pause(Quality),
     /// Somebody watches this layer: encode it again.
     Resume(Quality),
+    /// The same, but with the first picture at or after this time: those before it come from the publisher untouched.
+    ResumeAt(Quality, MediaTime),
     /// Make a keyframe of this layer.
     Keyframe(Quality),
+    /// A keyframe is needed of this layer, which is passed: go over from the publisher's own pictures to the worker's, which
+    /// resumes it, until the publisher's next key picture; then `Passing`.
+    Bridge(Quality),
+    /// False: nobody watches the top layer, nothing of it goes out, whoever makes it. True: somebody does again; it starts with
+    /// a keyframe.
+    ShowTop(bool),
 
     /// Post this state, whole; it replaces one not yet posted. When [`Phase::is_final`](crate::Phase::is_final), say `Reported`
     /// once it is stored.

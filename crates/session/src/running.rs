@@ -30,6 +30,16 @@ impl Ingress {
             Input::SoundWay { source, way } if self.sources.is_current(source) && self.settings.audio => {
                 self.sound_way(now, way);
             }
+            Input::Passing(source) if self.sources.is_current(source) => {
+                if self.layers.pass(now) {
+                    self.apply_layers(now);
+                }
+            }
+            Input::PassedKey(source) if self.sources.is_current(source) => self.layers.passed_key(now),
+            Input::NotPassing { source, from } if self.sources.is_current(source) => {
+                let worker = self.workers.id().is_some();
+                self.layers.stop_passing(now, from, worker, &mut self.out);
+            }
             Input::Update { token, enabled } => {
                 self.wait(token);
                 self.end(now, if enabled { Why::Updated } else { Why::Disabled });
@@ -109,7 +119,7 @@ impl Ingress {
     /// Tells the worker what to pause and to resume; one that does not exist yet is told when it starts.
     fn apply_layers(&mut self, now: Instant) {
         if self.workers.id().is_none() {
-            return;
+            return self.layers.open_or_close(&mut self.out);
         }
         let slept = self.layers.active().is_empty();
         self.layers.apply(now, &self.budget, &mut self.out);
@@ -232,6 +242,7 @@ impl Ingress {
         self.media_by = Some(now + self.budget.first_media);
         self.silent_at = Some(now + self.budget.silence);
         (self.facts.video_rate, self.facts.audio_rate) = (Meter::default(), Meter::default());
+        self.layers.new_source();
         self.start_worker(now, source, false);
     }
 

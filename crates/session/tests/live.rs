@@ -70,7 +70,7 @@ fn layers_are_paused_and_resumed_by_exact_difference() {
     let mut rig = Rig::at(Stage::Live);
     assert_eq!(
         rig.feed(Input::Wanted(up_to(Quality::Low))),
-        [Output::Pause(Quality::Medium), Output::Pause(Quality::High)]
+        [Output::ShowTop(false), Output::Pause(Quality::Medium), Output::Pause(Quality::High)]
     );
     assert_eq!(rig.feed(Input::Wanted(up_to(Quality::Low))), [], "updates are repeated");
     assert_eq!(
@@ -90,7 +90,7 @@ fn qualities_that_the_track_lacks_do_not_matter() {
     rig.layers_ready(layers().split_off(1));
     assert_eq!(
         rig.feed(Input::Wanted(up_to(Quality::Low))),
-        [Output::Pause(Quality::Medium), Output::Pause(Quality::High)]
+        [Output::ShowTop(false), Output::Pause(Quality::Medium), Output::Pause(Quality::High)]
     );
     assert_eq!(rig.feed(Input::KeyframeNeeded(Quality::Low)), []);
 }
@@ -149,7 +149,7 @@ fn a_worker_that_dies_is_replaced_at_once_with_what_was_paused() {
     assert_eq!(rig.ingress.stage(), Stage::Live);
     assert_eq!(rig.feed(Input::WorkerDied { worker: dead, text: "again".into() }), [], "an old one");
     let out = rig.feed(Input::Wanted(Qualities::ALL));
-    assert_eq!(out.len(), 4, "two layers resumed, each with a keyframe: {out:?}");
+    assert_eq!(out.len(), 5, "two layers resumed, each with a keyframe, and the top one shown: {out:?}");
 }
 
 #[test]
@@ -159,7 +159,8 @@ fn wishes_while_no_worker_is_there_reach_the_next_one() {
         rig.stream(FIRST, SECOND, true);
         rig.feed(Input::WorkerDied { worker: rig.worker(), text: "signal 9".into() });
     }
-    assert_eq!(rig.feed(Input::Wanted(up_to(Quality::Low))), [], "the second restart waits");
+    let hidden = [Output::ShowTop(false)];
+    assert_eq!(rig.feed(Input::Wanted(up_to(Quality::Low))), hidden, "the second restart waits");
     assert_eq!(rig.feed(Input::KeyframeNeeded(Quality::Low)), []);
     let out = rig.pass(200 * MS);
     let [Output::StartWorker { paused, .. }] = out[..] else { panic!("{out:?}") };
@@ -275,7 +276,8 @@ fn a_room_that_is_joined_anew_wants_all_layers() {
     let out = rig.feed(Input::RoomResumed { rejoined: true });
     let keys = out.iter().filter(|out| matches!(out, Output::Keyframe(_))).count();
     let resumed = out.iter().filter(|out| matches!(out, Output::Resume(_))).count();
-    assert_eq!((resumed, keys, out.len()), (2, 3, 5), "{out:?}");
+    assert_eq!((resumed, keys, out.len()), (2, 3, 6), "{out:?}");
+    assert_eq!(out[0], Output::ShowTop(true));
     assert_eq!(rig.phases(), []);
 }
 

@@ -5,7 +5,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use media::{Kind, Layer, Quality};
+use media::{Kind, Layer, MediaTime, Quality};
 use sluicegate_session::*;
 
 use crate::rig::*;
@@ -21,6 +21,9 @@ pub enum Event {
     Format(Pick, Kind),
     Media(Pick),
     Sound(Pick, SoundWay),
+    Passing(Pick),
+    PassedKey(Pick),
+    NotPassing(Pick),
     SourceEnded(Pick, SourceEnd),
     Joined,
     Connected,
@@ -67,6 +70,11 @@ pub struct World {
     wanted: Qualities,
     withheld: bool,
     ladder: Qualities,
+    /// The publisher said that its own pictures are the top layer, and nothing has ended that since.
+    passing: bool,
+    /// The worker makes the top layer for a while all the same.
+    bridged: bool,
+    shown: bool,
     keys: HashMap<Quality, Instant>,
     joined: bool,
     in_room: bool,
@@ -92,6 +100,9 @@ impl World {
             wanted: Qualities::ALL,
             withheld: false,
             ladder: Qualities::NONE,
+            passing: false,
+            bridged: false,
+            shown: true,
             keys: HashMap::new(),
             joined: false,
             in_room: false,
@@ -178,6 +189,11 @@ impl World {
                 Input::SourceMedia { source: self.source(pick), video_bytes: 50_000, audio_bytes: 2_000 }
             }
             Event::Sound(pick, way) => Input::SoundWay { source: self.source(pick), way },
+            Event::Passing(pick) => Input::Passing(self.source(pick)),
+            Event::PassedKey(pick) => Input::PassedKey(self.source(pick)),
+            Event::NotPassing(pick) => {
+                Input::NotPassing { source: self.source(pick), from: MediaTime::from_millis(7) }
+            }
             Event::SourceEnded(pick, end) => Input::SourceEnded { source: self.source(pick), end },
             Event::Joined => Input::RoomJoined { sid: "RM_1".into() },
             Event::Connected => Input::RoomConnected,
@@ -240,6 +256,7 @@ impl World {
             Input::LayersReady { worker, layers } if running && alive(worker) => {
                 self.ladder = layers.iter().map(|layer| layer.quality).collect();
             }
+            Input::Passing(_) if running => self.passing = true,
             Input::WorkerDied { worker, .. } if alive(worker) => self.alive = None,
             Input::Published(kind) if self.asked.contains(kind) => _ = self.published.insert(*kind),
             Input::Update { token, .. } | Input::Delete { token } if !self.over => {
@@ -283,6 +300,16 @@ impl World {
             Output::Pause(quality) => self.check_pause(quality, true),
             Output::Resume(quality) => self.check_pause(quality, false),
             Output::Keyframe(quality) => self.check_key(quality),
+            Output::Bridge(quality) | Output::ResumeAt(quality, _) => {
+                assert!(self.passing && self.top() == Some(quality), "{quality} is not passed");
+                (self.passing, self.bridged) = (false, true);
+                self.check_pause(quality, false);
+                self.check_key(quality);
+            }
+            Output::ShowTop(shown) => {
+                assert_ne!(std::mem::replace(&mut self.shown, shown), shown, "it is so already");
+                self.passing &= shown;
+            }
             Output::Report(status) => self.check_report(&status),
             Output::Reply { token, .. } => assert!(self.tokens.remove(&token), "answered twice"),
             Output::Over(_) => self.check_over(),
@@ -300,6 +327,7 @@ impl World {
         assert!(self.alive.is_some());
         assert_ne!(self.paused.contains(quality), pause, "{quality} is so already");
         let one: Qualities = [quality].into_iter().collect();
+        self.bridged &= !(pause && self.top() == Some(quality));
         self.paused = match pause {
             true => self.paused.iter().chain([quality]).collect(),
             false => self.paused.without(one),
@@ -338,17 +366,29 @@ impl World {
         assert_eq!(self.rig.ingress.next_deadline(), None);
     }
 
-    /// What the worker was told is what the room wants, of the layers that there are: of those that are not withheld.
+    fn top(&self) -> Option<Quality> {
+        self.ladder.iter().last()
+    }
+
+    /// What the worker was told is what the room wants of the layers that there are; of the top one nothing while it is
+    /// withheld, or while the publisher's own pictures are it.
     fn check_layers(&self) {
         let running = (Stage::Joining..=Stage::Live).contains(&self.rig.ingress.stage());
-        if running && self.alive.is_some() {
-            let top = self.ladder.iter().last();
-            match top.filter(|top| self.withheld && self.wanted.contains(*top)) {
-                Some(top) if self.ladder.iter().count() > 1 => {
-                    assert!(self.paused.contains(top), "the top layer is withheld");
-                    assert!(self.ladder.iter().any(|one| one < top && !self.paused.contains(one)));
-                }
-                _ => assert_eq!(self.paused, self.ladder.without(self.wanted)),
+        if !running || self.alive.is_none() {
+            return;
+        }
+        let unwanted = self.ladder.without(self.wanted);
+        let top = self.top().filter(|top| self.wanted.contains(*top) && self.ladder.iter().count() > 1);
+        match top.filter(|_| self.withheld) {
+            Some(top) if !self.bridged && !self.passing => {
+                assert!(self.paused.contains(top), "the top layer is withheld");
+                assert!(self.ladder.iter().any(|one| one < top && !self.paused.contains(one)));
+            }
+            Some(_) => {}
+            None => {
+                let top: Qualities = self.top().filter(|_| self.passing).into_iter().collect();
+                assert!(unwanted.without(self.paused).is_empty());
+                assert!(self.paused.without(unwanted).without(top).is_empty(), "paused without a reason");
             }
         }
     }
