@@ -167,13 +167,14 @@ pub struct GopCache {
     limit_bytes: usize,
     formats: Vec<(TrackId, Format)>,
     packets: Vec<Packet>,
+    pictures: usize,
     bytes: usize,
 }
 
 impl GopCache {
     /// A cache that gives up on a group of pictures larger than `limit_bytes`, and waits for the next one.
     pub fn new(limit_bytes: usize) -> Self {
-        Self { limit_bytes, formats: Vec::new(), packets: Vec::new(), bytes: 0 }
+        Self { limit_bytes, formats: Vec::new(), packets: Vec::new(), pictures: 0, bytes: 0 }
     }
 
     /// Takes note of what goes by; payloads are shared, not copied.
@@ -196,6 +197,11 @@ impl GopCache {
         formats.chain(self.packets.iter().cloned().map(Unit::Packet))
     }
 
+    /// Pictures since the last key picture, itself included.
+    pub fn pictures(&self) -> usize {
+        self.pictures
+    }
+
     /// Forgets everything: another source starts.
     pub fn clear(&mut self) {
         self.formats.clear();
@@ -209,6 +215,7 @@ impl GopCache {
         }
         if key || !self.packets.is_empty() {
             self.bytes += packet.data.len();
+            self.pictures += usize::from(packet.kind == Kind::Video);
             self.packets.push(packet.clone());
         }
         if self.bytes > self.limit_bytes {
@@ -218,7 +225,7 @@ impl GopCache {
 
     fn clear_packets(&mut self) {
         self.packets.clear();
-        self.bytes = 0;
+        (self.pictures, self.bytes) = (0, 0);
     }
 }
 
@@ -289,6 +296,7 @@ mod tests {
         ];
         units.iter().for_each(|unit| cache.note(unit));
         assert_eq!(cache.replay().collect::<Vec<_>>(), [&units[0], &units[4], &units[5]].map(Clone::clone));
+        assert_eq!(cache.pictures(), 1);
         (0..20).for_each(|i| cache.note(&packet(Kind::Video, 100 + i, false)));
         assert_eq!(cache.replay().collect::<Vec<_>>(), [format()], "a group over the limit is given up");
     }

@@ -124,6 +124,7 @@ async fn shared(
         ws_url: config.ws_url.clone(),
         network: network(config),
         metrics: metrics.clone(),
+        passthrough: config.passthrough,
         admission: Mutex::new(admission),
         processes: Arc::default(),
         govern: Arc::new(Govern::new(cores, metrics.clone())),

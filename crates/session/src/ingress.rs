@@ -150,7 +150,7 @@ impl Ingress {
 
     /// Takes one input; gives back what is to be done now, in order.
     pub fn handle(&mut self, now: Instant, input: Input) -> Vec<Output> {
-        let before = self.stage();
+        let (before, slept) = (self.stage(), self.layers.are_asleep());
         match self.state {
             State::Asked => self.asked(now, input),
             State::Admitted => self.admitted(now, input),
@@ -159,6 +159,9 @@ impl Ingress {
             State::Over => self.ignore(&input),
         }
         self.expire(now);
+        if slept && !self.layers.are_asleep() {
+            self.workers.wake();
+        }
         if before != self.stage() {
             tracing::info!(from = %before, to = %self.stage(), "session");
         }

@@ -58,6 +58,11 @@ impl Layers {
         self.qualities().without(self.paused)
     }
 
+    /// There are layers, and none of them is encoded: the worker gets no pictures.
+    pub(crate) fn are_asleep(&self) -> bool {
+        !self.have.is_empty() && self.active().is_empty()
+    }
+
     /// True when they differ from those before.
     pub(crate) fn set(&mut self, layers: Vec<Layer>) -> bool {
         let changed = self.have != layers;

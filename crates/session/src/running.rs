@@ -118,13 +118,10 @@ impl Ingress {
 
     /// Tells the worker what to pause and to resume; one that does not exist yet is told when it starts.
     fn apply_layers(&mut self, now: Instant) {
-        if self.workers.id().is_none() {
-            return self.layers.open_or_close(&mut self.out);
-        }
-        let slept = self.layers.active().is_empty();
-        self.layers.apply(now, &self.budget, &mut self.out);
-        if slept && !self.layers.active().is_empty() {
-            self.workers.wake();
+        if self.workers.id().is_some() {
+            self.layers.apply(now, &self.budget, &mut self.out);
+        } else {
+            self.layers.open_or_close(&mut self.out);
         }
     }
 

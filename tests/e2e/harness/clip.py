@@ -31,6 +31,8 @@ class Clip:
     fps: int = 30
     kbps: int = 3500
     b_frames: int = 2
+    # Seconds from one keyframe to the next.
+    group: int = 2
 
     def file(self, cache: Path) -> Path:
         """The FLV file, made once and kept in `cache`."""
@@ -110,7 +112,7 @@ def _ffmpeg(clip: Clip, out: Path) -> list[str]:
     picture = f"[0:v]hue=h='40*t',noise=alls=14:allf=t:all_seed=7,{bar_code()},{flash},format=yuv420p[v]"
     beep = "0.6*sin(2*PI*1000*t)*lt(mod(t,1),0.05)"
     chord = "0.02*sin(2*PI*220*t)"
-    group = 2 * clip.fps
+    group = clip.group * clip.fps
     return [
         *("ffmpeg", "-hide_banner", "-loglevel", "error", "-nostdin", "-y"),
         *("-f", "lavfi", "-i", f"testsrc2=s={clip.width}x{clip.height}:r={clip.fps}"),

@@ -2,9 +2,10 @@
 
     pusher_child.py RTMP-URL FILE [--only audio|video] [--fps 30]
 
-Events: connecting (before TCP's first packet), status (each onStatus), started, sent (frame number and time), closed.
-Commands on standard input: {"do": "end"} unpublishes and closes; {"do": "reset"} cuts the connection; {"do": "stall"}
-sends nothing any more.
+Events: connecting (before TCP's first packet), status (each onStatus), started, sent (frame number and time), playing,
+closed. Commands on standard input: {"do": "end"} unpublishes and closes; {"do": "reset"} cuts the connection;
+{"do": "stall"} sends nothing any more; {"do": "play", "file": PATH} goes on with another file, from its start, without a
+gap in time.
 """
 
 import argparse
@@ -54,20 +55,31 @@ def tags(path: str) -> list[Tag]:
     return [tag for tag in found if not tag.is_end_of_sequence()]
 
 
+class Tape:
+    """One file, with what an encoder sends before its media."""
+
+    def __init__(self, path: str, only: str | None, fps: float):
+        wanted = {"audio": {rtmp.AUDIO}, "video": {rtmp.VIDEO}, None: {rtmp.AUDIO, rtmp.VIDEO}}[only]
+        everything = [tag for tag in tags(path) if tag.kind in wanted or tag.kind == rtmp.DATA]
+        self.headers = [tag for tag in everything if tag.is_header()]
+        self.media = [tag for tag in everything if not tag.is_header()]
+        video = [tag.presented() for tag in self.media if tag.kind == rtmp.VIDEO]
+        self.first_frame, self.fps = min(video, default=0), fps
+        # A lap lasts until the next frame would be due; audio alone: until the last packet.
+        self.lap_ms = max(video) - min(video) + round(1000 / fps) if video else self.media[-1].time
+
+    def number(self, tag: Tag) -> int:
+        return round((tag.presented() - self.first_frame) * self.fps / 1000)
+
+
 class Pusher:
     def __init__(self, options: argparse.Namespace):
         url = urlparse(options.url)
         self.app, _, self.key = url.path.lstrip("/").rpartition("/")
         self.url = f"rtmp://{url.netloc}/{self.app}"
-        wanted = {"audio": {rtmp.AUDIO}, "video": {rtmp.VIDEO}, None: {rtmp.AUDIO, rtmp.VIDEO}}[options.only]
-        everything = [tag for tag in tags(options.file) if tag.kind in wanted or tag.kind == rtmp.DATA]
-        self.headers = [tag for tag in everything if tag.is_header()]
-        self.media = [tag for tag in everything if not tag.is_header()]
-        video = [tag.presented() for tag in everything if tag.kind == rtmp.VIDEO and not tag.is_header()]
-        self.first_frame, self.fps = min(video, default=0), options.fps
-        # A lap lasts until the next frame would be due; audio alone: until the last packet.
-        spread = max(video) - min(video) + round(1000 / self.fps) if video else self.media[-1].time
-        self.lap_ms = spread
+        self.options = options
+        self.tape = Tape(options.file, options.only, options.fps)
+        self.next_tape: Tape | None = None
         self.command: str | None = None
         say("connecting")
         self.connection = rtmp.Connection(url.hostname, url.port)
@@ -79,25 +91,38 @@ class Pusher:
         if status["level"] == "error":
             return
         threading.Thread(target=self._read_commands, daemon=True).start()
-        for tag in self.headers:
-            body = rtmp.encode("@setDataFrame") + tag.body if tag.kind == rtmp.DATA else tag.body
-            self._send(tag.kind, 0, body)
+        self._send_headers(0)
         say("started")
         self._play()
 
+    def _send_headers(self, at: int) -> None:
+        for tag in self.tape.headers:
+            body = rtmp.encode("@setDataFrame") + tag.body if tag.kind == rtmp.DATA else tag.body
+            self._send(tag.kind, at, body)
+
     def _play(self) -> None:
-        start, origin, lap = time.time(), self.media[0].time, 0
-        while True:
-            for tag in self.media:
-                at = tag.time - origin + lap * self.lap_ms
-                time.sleep(max(0, start + at / 1000 - time.time()))
-                if self.command:
-                    return self._finish()
-                if tag.kind == rtmp.VIDEO:
-                    number = round((tag.presented() - self.first_frame) * self.fps / 1000)
-                    say("sent", n=number, at=time.time())
-                self._send(tag.kind, at, tag.body)
-            lap += 1
+        start, base = time.time(), 0
+        while not self.command:
+            base = self._lap(start, base)
+            if self.next_tape:
+                self.tape, self.next_tape = self.next_tape, None
+                self._send_headers(base)
+                say("playing")
+        self._finish()
+
+    def _lap(self, start: float, base: int) -> int:
+        """Plays the tape once, or up to the next command. Returns when what follows begins."""
+        tape, at = self.tape, base
+        for tag in tape.media:
+            at = tag.time - tape.media[0].time + base
+            time.sleep(max(0, start + at / 1000 - time.time()))
+            if self.command or self.next_tape:
+                # The pictures that were sent ahead of their time are over by then.
+                return at + round(3000 / tape.fps)
+            if tag.kind == rtmp.VIDEO:
+                say("sent", n=tape.number(tag), at=time.time())
+            self._send(tag.kind, at, tag.body)
+        return base + tape.lap_ms
 
     def _finish(self) -> None:
         if self.command == "reset":
@@ -113,7 +138,11 @@ class Pusher:
 
     def _read_commands(self) -> None:
         for line in sys.stdin:
-            self.command = json.loads(line)["do"]
+            command = json.loads(line)
+            if command["do"] == "play":
+                self.next_tape = Tape(command["file"], self.options.only, self.options.fps)
+            else:
+                self.command = command["do"]
 
     def _read_server(self) -> None:
         self.connection.socket.settimeout(None)

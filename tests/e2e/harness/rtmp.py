@@ -57,6 +57,12 @@ def _decode_one(data: bytes, at: int):
             return _pairs(data, at)
         case 8:
             return _pairs(data, at + 4)
+        case 10:
+            count, at, items = struct.unpack_from(">I", data, at)[0], at + 4, []
+            for _ in range(count):
+                item, at = _decode_one(data, at)
+                items.append(item)
+            return items, at
         case 5 | 6:
             return None, at
         case 10:

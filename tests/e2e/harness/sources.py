@@ -41,6 +41,12 @@ class Pusher(Talker):
     def reset(self) -> None:
         self.tell(do="reset")
 
+    def play(self, clip: Path) -> None:
+        """Goes on with another clip, on the same connection."""
+        mark = self.mark()
+        self.tell(do="play", file=str(clip))
+        self.wait("playing", 10, since=mark)
+
 
 def ffmpeg(url: str, clip: Path, logs: Path) -> Process:
     """Pushes the clip in a loop, in real time, without encoding it again (so with its B-frames)."""

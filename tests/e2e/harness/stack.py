@@ -149,6 +149,10 @@ class Sluicegate(Server):
     def metric(self, name: str, **labels: str) -> float:
         return proc.metric_sum(self.metrics(), name, labels)
 
+    def frames(self, output: str, origin: str = "encoded") -> float:
+        """Frames given to the room so far: of "audio" or a layer, "encoded" or "passed" through untouched."""
+        return self.metric("sluicegate_frames_total", output=output, origin=origin)
+
     def wait_available(self, within: float) -> None:
         """Waits until it would take a session: a machine that the test itself loads may be full for a moment."""
         wait.until(lambda: self._answers("/availability"), within, lambda: f"room for a session in {self.name}")

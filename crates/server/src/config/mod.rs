@@ -58,6 +58,8 @@ pub struct Config {
     pub cpu_cost: CpuCost,
     /// Which encoders sessions use.
     pub encoders: Wish,
+    /// A publisher's own pictures may be the top layer, untouched, where they fit it.
+    pub passthrough: bool,
 }
 
 /// A configuration that can be used, with what its author should know.
@@ -176,6 +178,7 @@ fn root(s: &mut Section<'_>, env: Env) -> Option<Config> {
     let rtc = s.section("rtc_config", rtc::read);
     let cpu_cost = s.section("cpu_cost", cost::read);
     let encoders = encoders::read(s);
+    let passthrough = s.parsed("passthrough", auto_or_off).unwrap_or(true);
     s.unneeded(&UNNEEDED);
     Some(Config {
         redis: redis?,
@@ -193,6 +196,7 @@ fn root(s: &mut Section<'_>, env: Env) -> Option<Config> {
         rtc,
         cpu_cost,
         encoders,
+        passthrough,
     })
 }
 
@@ -236,6 +240,14 @@ fn websocket_url(text: &str) -> Result<String, String> {
 
 fn ip_address(text: &str) -> Result<IpAddr, String> {
     text.parse().map_err(|_| format!("`{text}`: expected an IP address, such as 127.0.0.1"))
+}
+
+fn auto_or_off(text: &str) -> Result<bool, String> {
+    match text {
+        "auto" => Ok(true),
+        "off" => Ok(false),
+        _ => Err(format!("`{text}`: expected auto or off")),
+    }
 }
 
 /// The TCP ports of the document.

@@ -168,6 +168,13 @@ fn all_problems_come_together_with_key_and_line() {
 }
 
 #[test]
+fn passthrough_is_on_unless_it_is_off() {
+    let on = |text| with(text).passthrough;
+    assert!(on("") && on("passthrough: auto\n") && !on("passthrough: off\n"));
+    assert_eq!(problems("passthrough: never\n"), ["passthrough (line 5): `never`: expected auto or off"]);
+}
+
+#[test]
 fn without_redis_the_text_says_what_to_do() {
     for document in ["", "api_key: k\n", "redis: {}\n", "redis:\n"] {
         let invalid = load(document, Env::default()).unwrap_err();

@@ -2,6 +2,7 @@
 //! `sluicegate_`, and the usual `process_*`.
 
 mod counter;
+mod frames;
 mod process;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ use session::Degradation;
 use crate::health::Health;
 use crate::logs;
 use counter::Counter;
+pub use frames::Origin;
 
 /// The way in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -147,6 +149,7 @@ pub struct Metrics {
     degraded: Family<Level, Gauge>,
     degradation_steps: Family<Taken, Counter>,
     report_retries: Counter,
+    frames: frames::Frames,
 }
 
 impl Metrics {
@@ -170,6 +173,7 @@ impl Metrics {
             degraded: Family::default(),
             degradation_steps: Family::default(),
             report_retries: Counter::default(),
+            frames: frames::Frames::default(),
         };
         metrics.register_go(&mut registry, node_id, health);
         metrics.register_ours(&mut registry);
@@ -225,6 +229,7 @@ impl Metrics {
         ours.register("degradation_steps_total", help, self.degradation_steps.clone());
         let help = "Session states that had to be sent to livekit-server again";
         ours.register("report_retries_total", help, self.report_retries.clone());
+        self.frames.register(ours);
         let help = "Log lines dropped because nobody read them fast enough";
         ours.register("log_lines_dropped_total", help, LogLinesDropped);
     }
@@ -287,11 +292,7 @@ impl Metrics {
 
     /// Counts a subscriber's request for a keyframe.
     pub fn keyframe_requested(&self, layer: media::Quality) {
-        let layer = match layer {
-            media::Quality::Low => "low",
-            media::Quality::Medium => "medium",
-            media::Quality::High => "high",
-        };
+        let layer = self::layer(layer);
         self.keyframe_requests.get_or_create(&Layer { layer }).inc();
     }
 
@@ -346,6 +347,15 @@ pub struct Running(Gauge);
 impl Drop for Running {
     fn drop(&mut self) {
         self.0.dec();
+    }
+}
+
+/// A layer's name as a label.
+fn layer(quality: media::Quality) -> &'static str {
+    match quality {
+        media::Quality::Low => "low",
+        media::Quality::Medium => "medium",
+        media::Quality::High => "high",
     }
 }
 

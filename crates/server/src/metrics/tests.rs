@@ -88,6 +88,8 @@ fn our_own_metrics_count() {
     metrics.degraded(Degradation::Speed1, 2);
     metrics.degradation_step(Degradation::None, Degradation::Speed1);
     metrics.degradation_step(Degradation::Withheld, Degradation::HalfRate);
+    metrics.frame(media::Output::Video(media::Quality::High), Origin::Passed);
+    metrics.switched(Origin::Encoded);
     let text = metrics.text();
     for line in [
         "sluicegate_queue_dropped_packets_total{queue=\"publisher_to_worker\"} 7\n",
@@ -96,6 +98,8 @@ fn our_own_metrics_count() {
         "sluicegate_reconnects_total{peer=\"redis\"} 1\n",
         "sluicegate_keyframe_requests_total{layer=\"low\"} 1\n",
         "sluicegate_takeovers_total 1\n",
+        "sluicegate_frames_total{output=\"high\",origin=\"passed\"} 1\n",
+        "sluicegate_passthrough_switches_total{to=\"encoded\"} 1\n",
         "sluicegate_report_retries_total 1\n",
         "sluicegate_degraded_sessions{level=\"speed_1\"} 2\n",
         "sluicegate_degraded_sessions{level=\"withheld\"} 0\n",

@@ -8,9 +8,11 @@ use std::{
 
 use intake::rtmp::Request;
 use livekit::{bus, room::Participant};
+use media::{Ladder, MediaTime, Quality};
 use pipeline::Command;
 use session::{
-    Admitted, Claim, Degradation, Hold, Ingress, Input, Outcome, Output, Qualities, SourceId, Token, Why,
+    Admitted, Claim, Degradation, Hold, Ingress, Input, Outcome, Output, Qualities, SourceId, SourceInfo,
+    Token, Why,
 };
 use tokio::{
     sync::mpsc,
@@ -22,6 +24,7 @@ use super::{
     Shared, Supervisor,
     govern::Seat,
     mail::{Mail, Mailbox, Message},
+    passage::Passage,
     sound::Outlet,
     source::{Source, Stage},
     worker::Worker,
@@ -66,6 +69,8 @@ pub(super) struct Actor {
     pub(super) mail: Mail,
     pub(super) mailbox: mpsc::Receiver<Message>,
     pub(super) sources: HashMap<SourceId, Source>,
+    /// The one that feeds the worker.
+    pub(super) source_id: Option<SourceId>,
     pub(super) next_source: u64,
     /// Connections that came too late for this session.
     pub(super) deferred: Vec<Request>,
@@ -81,6 +86,7 @@ pub(super) struct Actor {
     pub(super) degradation: Degradation,
     pub(super) room: Arc<OnceLock<Participant>>,
     pub(super) outlet: Outlet,
+    pub(super) passage: Arc<Passage>,
     pub(super) joining: Option<AbortHandle>,
     pub(super) reporter: Option<Arc<bus::Reporter>>,
     pub(super) replies: HashMap<Token, bus::Reply>,
@@ -114,10 +120,12 @@ impl Actor {
     }
 
     fn new(setup: Setup) -> Self {
-        let room = Arc::<OnceLock<Participant>>::default();
-        let metrics = setup.supervisor.shared.metrics.clone();
+        let (shared, room) = (setup.supervisor.shared.clone(), Arc::<OnceLock<Participant>>::default());
+        let metrics = || shared.metrics.clone();
+        let outlet = Outlet::new(room.clone(), setup.epoch, metrics());
+        let passage = Passage::new(room.clone(), metrics(), setup.epoch, shared.passthrough);
         let mut actor = Self {
-            shared: setup.supervisor.shared.clone(),
+            shared,
             supervisor: setup.supervisor,
             hold: setup.hold,
             record: setup.record,
@@ -130,6 +138,7 @@ impl Actor {
             mail: setup.mail,
             mailbox: setup.mailbox.0,
             sources: HashMap::new(),
+            source_id: None,
             next_source: FIRST.0,
             deferred: Vec::new(),
             worker: None,
@@ -138,8 +147,9 @@ impl Actor {
             sound_loss: 0,
             seat: None,
             degradation: Degradation::None,
-            outlet: Outlet::new(room.clone(), setup.epoch, metrics),
+            outlet,
             room,
+            passage: Arc::new(passage),
             joining: None,
             reporter: None,
             replies: HashMap::new(),
@@ -227,13 +237,20 @@ impl Actor {
         }
     }
 
-    /// The worker says which layers there will be.
+    /// The worker says which layers there will be, and of what size the source is.
     fn note_layers(&mut self, input: &Input) {
+        if let Input::SourceInfo { worker, info: SourceInfo::Video { width, height, .. } } = input
+            && self.worker.as_ref().is_some_and(|ours| ours.id == *worker)
+            && let Some(source) = self.source_id.and_then(|id| self.sources.get(&id))
+        {
+            source.feed.sized(*width, *height);
+        }
         if let Input::LayersReady { worker, layers } = input
             && let Some(ours) = self.worker.as_mut().filter(|ours| ours.id == *worker)
         {
             ours.laid_out();
             self.layers = layers.iter().map(|layer| layer.quality).collect();
+            self.passage.fit(&Ladder { layers: layers.clone(), ..self.plan().video });
         }
     }
 
@@ -257,15 +274,31 @@ impl Actor {
                 self.paused = self.paused.iter().chain([quality]).collect();
                 self.command(Command::Pause(quality));
             }
-            Output::Resume(quality) => {
-                self.paused = self.paused.iter().filter(|paused| *paused != quality).collect();
-                self.command(Command::Resume(quality));
-            }
+            Output::Resume(quality) => self.resume(quality, None),
+            Output::ResumeAt(quality, from) => self.resume(quality, Some(from)),
+            Output::Bridge(quality) => self.bridge(quality),
+            Output::ShowTop(shown) => self.passage.show(shown),
             Output::Keyframe(quality) => self.command(Command::Keyframe(quality)),
             Output::Report(status) => self.report(&status),
             Output::Reply { token, answer } => self.reply(token, answer),
             Output::Over(outcome) => self.over = Some(outcome),
         }
+    }
+
+    fn resume(&mut self, quality: Quality, from: Option<MediaTime>) {
+        self.paused = self.paused.iter().filter(|paused| *paused != quality).collect();
+        self.command(match from {
+            Some(from) => Command::ResumeAt(quality, from),
+            None => Command::Resume(quality),
+        });
+    }
+
+    /// The worker's decoder may be at rest: it has as long as it needs to catch up.
+    fn bridge(&mut self, quality: Quality) {
+        let feed = self.source_id.and_then(|id| self.sources.get(&id)).map(|source| &source.feed);
+        let lead = feed.map(|feed| feed.lead()).unwrap_or_default();
+        let from = self.passage.bridge(lead);
+        self.resume(quality, from);
     }
 
     async fn end(mut self) {

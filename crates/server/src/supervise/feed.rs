@@ -16,6 +16,24 @@ const BOUND: Bound = Bound { span: Duration::from_millis(750), bytes: 8 << 20 };
 /// The largest group of pictures kept for a new worker: 10 s at 25 Mbit/s. A longer one is waited out.
 const KEPT_BYTES: usize = 32 << 20;
 
+/// The decoding of kept pictures may take this long of a subscriber's start.
+const FAST: Duration = Duration::from_millis(300);
+
+/// Pictures of 1280x720 that a worker decodes in that time: 3 ms each on one core (measured). Where more are kept while nobody
+/// watches, they are decoded ahead.
+const KEPT_720P: u32 = 90;
+
+/// What a worker gets of the pictures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Watch {
+    /// All of them.
+    Awake,
+    /// Nobody watches: they are kept for later.
+    Asleep,
+    /// Nobody watches, but too many are kept for a fast start: they are decoded, up to the next key picture.
+    Warm,
+}
+
 /// The publisher's packets on the session's clock, and those since the last key picture for a worker that starts later.
 #[derive(Debug)]
 pub(crate) struct Feed {
@@ -31,8 +49,9 @@ struct Inner {
     replay: VecDeque<Unit>,
     cache: GopCache,
     timeline: Timeline,
-    /// Nobody watches: pictures are kept for later, not given out.
-    asleep: bool,
+    watch: Watch,
+    /// So many kept pictures are decoded fast enough.
+    fast: usize,
     /// Dropped because the worker was too slow, since the last look.
     shed: u64,
     newest: Option<MediaTime>,
@@ -46,11 +65,19 @@ impl Feed {
             replay: VecDeque::new(),
             cache: GopCache::new(KEPT_BYTES),
             timeline: Timeline::new(),
-            asleep: false,
+            watch: Watch::Awake,
+            fast: KEPT_720P as usize,
             shed: 0,
             newest: None,
         };
         Self { epoch, inner: Mutex::new(inner), filled: Notify::new() }
+    }
+
+    /// The pictures have this size, in pixels: how many of them a worker decodes fast enough.
+    pub(crate) fn sized(&self, width: u32, height: u32) {
+        let pixels = width.saturating_mul(height).max(1);
+        let fast = (KEPT_720P * 1280 * 720 / pixels).clamp(KEPT_720P / 9, KEPT_720P);
+        self.lock().fast = fast as usize;
     }
 
     /// Puts what came from the publisher at `now` on the session's clock.
@@ -70,11 +97,12 @@ impl Feed {
         }
         inner.cache.note(&unit);
         let awaits = inner.queue.awaits_keyframe();
-        let dropped = inner.queue.push(unit);
+        let dropped = inner.queue.push(unit.clone());
         if !awaits {
             // What is refused until the next key picture says nothing about now.
             inner.shed += dropped as u64;
         }
+        inner.follow(&unit);
         drop(inner);
         self.filled.notify_one();
         dropped
@@ -94,10 +122,9 @@ impl Feed {
     /// The next unit, if there is one.
     pub(crate) fn try_next(&self) -> Option<Unit> {
         let mut inner = self.lock();
-        let Inner { replay, queue, asleep, .. } = &mut *inner;
-        let picture = |unit: &Unit| matches!(unit, Unit::Packet(packet) if packet.kind == Kind::Video);
+        let Inner { replay, queue, watch, .. } = &mut *inner;
         std::iter::from_fn(|| replay.pop_front().or_else(|| queue.pop()))
-            .find(|unit| !(*asleep && picture(unit)))
+            .find(|unit| !(*watch == Watch::Asleep && is_picture(unit)))
     }
 
     /// How long what comes now will wait for the worker, and how many packets were dropped because it was too slow since the
@@ -109,42 +136,38 @@ impl Feed {
 
     /// Nobody watches: from now on pictures are kept since the last key picture, and not given out. Sound is.
     pub(crate) fn sleep(&self) {
-        self.lock().asleep = true;
+        self.lock().watch = Watch::Asleep;
     }
 
     /// Somebody watches again: the pictures since the last key picture are given out first. Returns the time of the newest
     /// of them, which is the first that is worth showing; `None` when a key picture has to be waited for.
     pub(crate) fn wake(&self) -> Option<MediaTime> {
         let mut inner = self.lock();
-        if !std::mem::take(&mut inner.asleep) {
-            return None;
-        }
-        let kept =
-            inner.cache.replay().filter(|unit| matches!(unit, Unit::Packet(p) if p.kind == Kind::Video));
-        let kept: VecDeque<Unit> = kept.collect();
-        let newest =
-            kept.iter().filter_map(|unit| if let Unit::Packet(p) = unit { Some(p.pts) } else { None }).max();
-        // What waits is in the cache as well, but for the sound.
-        let waiting: Vec<Unit> = std::iter::from_fn(|| inner.queue.pop()).collect();
-        if newest.is_none() {
-            inner.queue.clear();
-        }
-        for unit in waiting {
-            if !matches!(&unit, Unit::Packet(packet) if packet.kind == Kind::Video) {
-                inner.queue.push(unit);
-            }
-        }
-        inner.replay = kept;
+        let newest = match std::mem::replace(&mut inner.watch, Watch::Awake) {
+            Watch::Awake => None,
+            // They are on their way already.
+            Watch::Warm => inner.newest_kept(),
+            Watch::Asleep => inner.replay_pictures(),
+        };
         drop(inner);
         self.filled.notify_one();
         newest
+    }
+
+    /// How long a worker that is woken now takes until it can give its newest picture, by estimate.
+    pub(crate) fn lead(&self) -> Duration {
+        let inner = self.lock();
+        match inner.watch {
+            Watch::Asleep => FAST.mul_f64(inner.cache.pictures() as f64 / inner.fast as f64).min(FAST),
+            Watch::Awake | Watch::Warm => Duration::ZERO,
+        }
     }
 
     /// Another worker starts: it gets the formats and all since the last key picture first. Returns the newest time in
     /// there: what is not after it has been encoded already.
     pub(crate) fn rewind(&self) -> Option<MediaTime> {
         let mut inner = self.lock();
-        inner.asleep = false;
+        inner.watch = Watch::Awake;
         inner.replay = inner.cache.replay().collect();
         // All that waited is in the cache too, unless the group was too large to keep: then a key picture is awaited.
         inner.queue = Queue::new(BOUND);
@@ -161,6 +184,48 @@ impl Feed {
         // Nothing that holds this lock can panic half way through a change.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl Inner {
+    /// Nobody watches: whether pictures are decoded all the same depends on how many are kept.
+    fn follow(&mut self, unit: &Unit) {
+        let key = matches!(unit, Unit::Packet(packet) if packet.kind == Kind::Video && packet.keyframe);
+        match self.watch {
+            Watch::Asleep if self.cache.pictures() > self.fast => {
+                self.replay_pictures();
+                self.watch = Watch::Warm;
+            }
+            Watch::Warm if key => self.watch = Watch::Asleep,
+            _ => {}
+        }
+    }
+
+    /// Puts the pictures since the last key picture before what waits; gives the time of the newest one. Without any, what
+    /// waits begins with a key picture.
+    fn replay_pictures(&mut self) -> Option<MediaTime> {
+        self.replay = self.cache.replay().filter(is_picture).collect();
+        // Pictures that wait are among the kept ones, as are those that found no room; sound is not.
+        let mut before = std::mem::replace(&mut self.queue, Queue::new(BOUND));
+        let newest = self.newest_kept();
+        if newest.is_none() {
+            self.queue.clear();
+        }
+        for unit in std::iter::from_fn(|| before.pop()).filter(|unit| !is_picture(unit)) {
+            self.queue.push(unit);
+        }
+        newest
+    }
+
+    fn newest_kept(&self) -> Option<MediaTime> {
+        let pictures = self.cache.replay().filter(is_picture);
+        pictures
+            .filter_map(|unit| if let Unit::Packet(packet) = unit { Some(packet.pts) } else { None })
+            .max()
+    }
+}
+
+fn is_picture(unit: &Unit) -> bool {
+    matches!(unit, Unit::Packet(packet) if packet.kind == Kind::Video)
 }
 
 #[cfg(test)]
@@ -242,6 +307,25 @@ mod tests {
         push(&feed, picture(132, false), epoch);
         assert_eq!(drain(&feed), [picture(66, true), picture(99, false), sound(70), picture(132, false)]);
         assert_eq!(feed.wake(), None, "it is awake");
+    }
+
+    #[test]
+    fn more_pictures_than_decode_fast_are_decoded_ahead_up_to_the_next_key_picture() {
+        let (epoch, feed) = (Instant::now(), Feed::new(Instant::now()));
+        feed.sized(1920, 1080);
+        feed.sleep();
+        let push = |ms, key| _ = push(&feed, picture(ms, key), epoch);
+        (0..40).for_each(|i| push(i * 33, i == 0));
+        assert_eq!((drain(&feed).len(), feed.lead()), (0, FAST));
+        push(40 * 33, false);
+        assert_eq!((drain(&feed).len(), feed.lead()), (41, Duration::ZERO));
+        push(41 * 33, false);
+        assert_eq!(drain(&feed).len(), 1);
+        assert_eq!(feed.wake(), Some(MediaTime::from_millis(41 * 33)), "those before are not shown");
+        feed.sleep();
+        push(42 * 33, true);
+        push(43 * 33, false);
+        assert_eq!((drain(&feed).len(), feed.lead()), (0, FAST / 20));
     }
 
     #[test]

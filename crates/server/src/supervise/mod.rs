@@ -5,6 +5,7 @@ mod door;
 mod feed;
 mod govern;
 mod mail;
+mod passage;
 mod processes;
 mod report;
 mod room;
@@ -48,6 +49,8 @@ pub struct Shared {
     pub network: Network,
     /// What is counted.
     pub metrics: Metrics,
+    /// A publisher's own pictures may be the top layer.
+    pub passthrough: bool,
     /// Who may start.
     pub admission: Mutex<Admission>,
     /// Who does without what when the machine has too little CPU.

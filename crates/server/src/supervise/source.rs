@@ -9,7 +9,7 @@ use intake::rtmp::{Closer, CodecId, Event, Metadata, ProtocolError, Publisher, R
 use media::{Kind, Unit};
 use session::{Input, SourceEnd, SourceId, Why as End};
 
-use super::{actor::Actor, feed::Feed, mail::Mail, sound::Lane};
+use super::{actor::Actor, feed::Feed, mail::Mail, passage::Passage, sound::Lane};
 use crate::metrics::{self, Metrics, Publication};
 
 /// The state machine hears of media this often: far under its own stall limits, far over the packet rate.
@@ -51,9 +51,13 @@ impl Actor {
         if let Stage::Asks(request) = std::mem::replace(&mut source.stage, Stage::Entering) {
             tracing::info!(peer = %request.peer, encoder = %request.encoder, source = %id, "publisher accepted");
             self.shared.metrics.published(metrics::Input::Rtmp, Publication::Success);
-            let feed = source.feed.clone();
-            let task = run(id, request, feed, sound, self.mail.clone(), self.shared.metrics.clone());
-            self.spawn(task);
+            let ways = Ways {
+                feed: source.feed.clone(),
+                passage: self.passage.clone(),
+                mail: self.mail.clone(),
+                metrics: self.shared.metrics.clone(),
+            };
+            self.spawn(run(id, request, ways, sound));
         }
     }
 
@@ -76,15 +80,17 @@ impl Actor {
     }
 }
 
-/// Tells the publisher to go on and reads it to its end.
-pub(super) async fn run(
-    id: SourceId,
-    request: Request,
+/// Where a connection's media goes, and who hears of it.
+struct Ways {
     feed: Arc<Feed>,
-    mut sound: Lane,
+    passage: Arc<Passage>,
     mail: Mail,
     metrics: Metrics,
-) {
+}
+
+/// Tells the publisher to go on and reads it to its end.
+async fn run(id: SourceId, request: Request, ways: Ways, mut sound: Lane) {
+    let mail = &ways.mail;
     let mut publisher = match request.accept().await {
         Ok(publisher) => publisher,
         Err(error) => {
@@ -96,18 +102,12 @@ pub(super) async fn run(
     if !mail.accepted(id, publisher.closer()).await {
         return;
     }
-    let end = read(id, &mut publisher, &feed, &mut sound, &mail, &metrics).await;
+    let end = read(id, &mut publisher, &ways, &mut sound).await;
     mail.input(Input::SourceEnded { source: id, end }).await;
 }
 
-async fn read(
-    id: SourceId,
-    publisher: &mut Publisher,
-    feed: &Feed,
-    sound: &mut Lane,
-    mail: &Mail,
-    metrics: &Metrics,
-) -> SourceEnd {
+async fn read(id: SourceId, publisher: &mut Publisher, ways: &Ways, sound: &mut Lane) -> SourceEnd {
+    let Ways { feed, passage, mail, metrics } = ways;
     let mut tally = Tally::new(id);
     loop {
         let unit = match publisher.recv().await {
@@ -134,7 +134,11 @@ async fn read(
         if let Some(summary) = tally.count(&unit, now) {
             mail.input(summary).await;
         }
-        let (units, news) = sound.take(feed.stamp(unit, now));
+        let unit = feed.stamp(unit, now);
+        for input in passage.source(id, &unit, now) {
+            mail.input(input).await;
+        }
+        let (units, news) = sound.take(unit);
         if let Some(news) = news {
             mail.input(news).await;
         }

@@ -1,18 +1,25 @@
 //! One worker process: fed from a source's queue, heard, and ended.
 
 use std::{
-    sync::{Arc, OnceLock},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use livekit::room::Participant;
-use media::{Encoded, MediaTime, Output};
+use media::{Encoded, Output};
 use pipeline::{Command, Event, Incoming, Launch, Load, Plan, Receiver, Sender, Start};
 use session::{Input, Qualities, SourceId, SourceInfo, WorkerId};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{actor::Actor, feed::Feed, mail::Mail, processes::Processes, sound::Outlet, source::SUMMARY};
+use super::{
+    actor::Actor,
+    feed::Feed,
+    mail::Mail,
+    passage::Passage,
+    processes::Processes,
+    sound::Outlet,
+    source::{SUMMARY, Source},
+};
 use crate::{cpu::ProcessMeter, metrics::Metrics};
 
 /// Commands that wait for a worker. A session gives a handful at a time; one that takes none of them is stuck, and the
@@ -62,9 +69,8 @@ pub(super) struct Job {
     /// It takes the place of one that died.
     pub(super) replay: bool,
     pub(super) paused: Qualities,
-    pub(super) room: Arc<OnceLock<Participant>>,
     pub(super) outlet: Outlet,
-    pub(super) epoch: Instant,
+    pub(super) passage: Arc<Passage>,
     pub(super) processes: Arc<Processes>,
 }
 
@@ -129,21 +135,22 @@ impl Actor {
 
     pub(super) fn start_worker(&mut self, id: WorkerId, source: SourceId, replay: bool, paused: Qualities) {
         self.outlet.begin(source);
-        let Some(source) = self.sources.get(&source) else { return };
+        let Some(Source { feed, .. }) = self.sources.get(&source) else { return };
         if replay {
             self.shared.metrics.worker_restarted();
         }
         tracing::info!(worker = %id, replay, "starting a worker");
         self.paused = paused;
+        self.source_id = Some(source);
+        self.passage.follow(source);
         let job = Job {
             id,
             plan: self.plan(),
-            feed: source.feed.clone(),
+            feed: feed.clone(),
             replay,
             paused,
-            room: self.room.clone(),
             outlet: self.outlet.clone(),
-            epoch: self.epoch,
+            passage: self.passage.clone(),
             processes: self.shared.processes.clone(),
         };
         let launch = self.shared.launch.clone();
@@ -321,15 +328,13 @@ impl<'a> Ear<'a> {
 
     async fn pass_on(&mut self, encoded: Encoded) {
         let now = Instant::now();
-        // Before the room is there, frames have nowhere to go; once it is, it asks for keyframes.
         if encoded.output == Output::Audio {
             self.job.outlet.worker_made(encoded);
-        } else if let Some(room) = self.job.room.get() {
-            let came = MediaTime::from_duration(now.saturating_duration_since(self.job.epoch));
-            let late = came.duration_since(encoded.pts);
-            self.metrics.packet_latency(encoded.output.kind(), crate::metrics::Input::Rtmp, late);
-            if !room.write(encoded) {
-                self.lost += 1;
+        } else {
+            let sent = self.job.passage.worker(encoded, now);
+            self.lost += sent.lost;
+            if let Some(input) = sent.input {
+                self.mail.input(input).await;
             }
         }
         if self.told.is_some_and(|told| now.duration_since(told) < SUMMARY) {
