@@ -15,7 +15,7 @@ use crate::{encoder::Nodes, trial::Trial};
 /// Building the plugin registry scans every plugin: 3 s on an idle machine (measured), ten times that on a busy one.
 const REGISTRY_DEADLINE: Duration = Duration::from_secs(60);
 
-/// Trying the encoders takes each at most two seconds, of which there are ten, and most of them are not there.
+/// The worker's own deadlines, two seconds for hardware and, beside it, eight for software, add up to less.
 const ENCODERS_DEADLINE: Duration = Duration::from_secs(30);
 
 /// How worker processes are started.
