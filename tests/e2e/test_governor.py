@@ -4,6 +4,7 @@ import itertools
 import os
 import time
 
+import pytest
 from harness import broadcast, load, meters, wait
 
 # The worker shares one CPU with loops of its own priority: each of its threads gets a part, however fast the machine
@@ -22,6 +23,8 @@ FREE_AFTER_S = 10
 BREAK_S = 0.5
 # Four steps at most, ten quiet seconds each, and as many again should one of them have to be retaken.
 BACK_S = 120
+# What the dearest step takes when it is given back, and what has to stay idle beside it.
+NEEDED_CORES = 0.6
 
 STEPS = "sluicegate_degradation_steps_total"
 DEGRADED = "sluicegate_degraded_sessions"
@@ -52,20 +55,24 @@ def test_starved_session_does_without_and_gets_it_back(roomy_stack, room, join, 
     starved = meters.latency(pusher, viewer.frames(mark))
     print(f"starved: {starved}; {server.metric(STEPS, direction='down'):g} steps down")
 
-    for loop in loops:
-        loop.stop()
-    load.allow(worker, {first, *others})
-    time.sleep(FREE_AFTER_S)
-    mark = viewer.mark()
-    wait.until(lambda: server.metric(DEGRADED) == 0, BACK_S, "every step to be taken back")
-    viewer.wait_frame(10, mark, w=1280, count=150)
-    free = meters.latency(pusher, viewer.frames(mark))
-    print(f"free again: {free}; {server.metric(STEPS, direction='up'):g} steps up")
-
     assert starved.p95 <= STARVED_P95_MS
-    assert free.p95 <= FREE_P95_MS
     beeps = [event["at"] for event in viewer.select("beep", sound)]
     gap = max(b - a for a, b in itertools.pairwise(beeps))
     print(f"beeps at most {gap:.2f} s apart")
     assert gap <= 1 + BREAK_S
     assert server.metric("sluicegate_worker_restarts_total") == 0
+
+    for loop in loops:
+        loop.stop()
+    load.allow(worker, {first, *others})
+    host = meters.Host.now()
+    time.sleep(FREE_AFTER_S)
+    if (idle_cores := host.idle_cores()) < NEEDED_CORES:
+        pytest.skip(f"nothing can be given back here: other work leaves {idle_cores:.1f} cores of this machine idle")
+    mark = viewer.mark()
+    viewer.wait_frame(10, mark, count=60)
+    free = meters.latency(pusher, viewer.frames(mark))
+    assert free.p95 <= FREE_P95_MS
+    wait.until(lambda: server.metric(DEGRADED) == 0, BACK_S, "every step to be taken back")
+    viewer.wait_frame(10, viewer.mark(), w=1280, count=60)
+    print(f"free again: {free}; {server.metric(STEPS, direction='up'):g} steps up")

@@ -40,3 +40,20 @@ def test_killed_worker_is_replaced_and_the_participant_stays(roomy_stack, room, 
     assert not viewer.select("unsubscribed") and not viewer.select("unpublished")
     assert watcher.longest_gap(others) <= UNDISTURBED_GAP_S
     first.wait_live()
+
+
+def test_stopped_worker_is_replaced(roomy_stack, room, join, push):
+    stack = roomy_stack
+    idle = set(stack.sluicegate.busy_workers())
+    cast = broadcast.make(stack, room)
+    push(cast.url).wait_started()
+    viewer = join(stack, room)
+    viewer.wait_frame(20, w=1280, count=60)
+    worker = wait.until(lambda: set(stack.sluicegate.busy_workers()) - idle, 10, "a worker that works").pop()
+    mark = viewer.mark()
+    os.kill(worker, signal.SIGSTOP)
+    wait.until(lambda: not proc.running(worker), 5, "the end of the worker")
+    viewer.wait_frame(10, viewer.mark(), count=60)
+    gap = viewer.longest_gap(mark)
+    print(f"the picture stood still for {1000 * gap:.0f} ms")
+    assert gap <= BACK_S

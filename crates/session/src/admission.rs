@@ -111,7 +111,8 @@ impl Admission {
         self.costs.of(demand.work).unwrap_or_else(|| self.learned.cores(demand))
     }
 
-    /// Sessions lack CPU, or pay for it ([`Governor::is_strained`](crate::Governor::is_strained)): no other is taken.
+    /// Sessions lack CPU, or pay for it ([`Governor::is_strained`](crate::Governor::is_strained)): no other is
+    /// taken, unless its cost was set: who sets it decides how full the machine may be.
     pub fn set_strained(&mut self, strained: bool) {
         self.strained = strained;
     }
@@ -165,7 +166,8 @@ impl Admission {
             _ => self.cost(grant.demand),
         };
         let taken = self.others() + self.held().map(needs).sum::<f64>();
-        !self.strained && self.cores - taken - kept_free > self.cost(demand)
+        let strained = self.strained && self.costs.of(demand.work).is_none();
+        !strained && self.cores - taken - kept_free > self.cost(demand)
     }
 
     fn others(&self) -> f64 {
@@ -261,6 +263,10 @@ mod tests {
         assert!(is_full(admission.admit(now, RTMP())));
         admission.set_strained(false);
         assert!(admission.available(now));
+        let (mut admission, now) = set(0.6, 8.0);
+        admission.set_strained(true);
+        let _first = admission.admit(now, RTMP()).unwrap();
+        assert!(admission.admit(now, RTMP()).is_ok(), "a cost that is set is the operator's word");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 import bisect
 import contextlib
+import os
 import subprocess
 import time
 from dataclasses import dataclass
@@ -31,6 +32,11 @@ class Host:
     def now(cls) -> "Host":
         ticks = [int(field) for field in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
         return cls(time.monotonic(), sum(ticks), ticks[3] + ticks[4], ticks[7])
+
+    def idle_cores(self) -> float:
+        """Cores that have been idle since then."""
+        now = Host.now()
+        return os.cpu_count() * (now.idle - self.idle) / max(1, now.total - self.total)
 
 
 @dataclass
