@@ -35,19 +35,20 @@ fn threads_follow_the_picture_and_never_exceed_the_cpus() {
     let layer = layer(Quality::High, 1920, 1080, 3_500_000);
     let threads =
         |cpus| value(&recipe("x264").unwrap().elements(&layer, &picture(1920, 1080), cpus, 0), "threads");
-    assert_eq!((threads(0), threads(2), threads(64)), ("1".into(), "2".into(), "7".into()));
+    assert_eq!((threads(0), threads(2), threads(64)), ("1".into(), "2".into(), "3".into()));
 }
 
 #[test]
 fn speeds_add_up_and_end_with_the_last() {
     let layer = layer(Quality::High, 640, 360, 700_000);
-    let preset = |speed| {
-        value(&recipe("x264").unwrap().elements(&layer, &picture(640, 360), 2, speed), "speed-preset")
+    let at = |speed| {
+        let elements = recipe("x264").unwrap().elements(&layer, &picture(640, 360), 2, speed);
+        (value(&elements, "speed-preset"), value(&elements, "option-string"))
     };
-    assert_eq!(
-        [preset(0), preset(1), preset(2), preset(255)],
-        ["veryfast", "superfast", "ultrafast", "ultrafast"]
-    );
+    let expected = [("veryfast", "subme=1"), ("veryfast", "subme=0"), ("ultrafast", "deblock=0,0:aq-mode=1")];
+    for (speed, (preset, options)) in [0, 1, 2, 255].into_iter().zip(expected.iter().chain(expected.last())) {
+        assert_eq!(at(speed), (preset.to_string(), options.to_string()), "{speed}");
+    }
 }
 
 #[test]

@@ -11,6 +11,7 @@
 //! No GStreamer here: the server links this crate. The crate `worker` carries plans out.
 #![forbid(unsafe_code)]
 
+mod decode;
 mod element;
 pub mod encoder;
 pub mod handle;

@@ -4,8 +4,8 @@
 //! The whole graph; `►` between two pipelines is a bounded queue of ours, where frames are dropped and counted:
 //!
 //! ```text
-//! sound    appsrc, decodebin3, audioconvert, audioresample, capsfilter, opusenc, appsink
-//! picture  appsrc, decodebin3, deinterlace, videoflip, videoconvertscale, capsfilter, appsink
+//! sound    appsrc, parser, decoder, audioconvert, audioresample, capsfilter, opusenc, appsink
+//! picture  appsrc, parser, decoder, deinterlace, videoflip, videoconvertscale, capsfilter, appsink
 //!            ► [rate limit] ► scaler of the largest running layer ┬► [pause] its encoder
 //!                                                                 └► scaler of the next smaller ┬► …
 //! scaler   appsrc, videoconvertscale, capsfilter, appsink    (none where the size is right already)
@@ -17,7 +17,7 @@ use std::{collections::BTreeSet, fmt::Write as _};
 use media::{Codec, Kind, Ladder, Layer};
 use serde::{Deserialize, Serialize};
 
-use crate::{Element, Property, encoder, opus};
+use crate::{Element, decode, encoder, opus};
 
 /// What a worker is to make of its source, whatever that turns out to be.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -98,7 +98,19 @@ pub struct Branch {
 
 impl Plan {
     /// The chain from a track's packets to raw frames (video) or to Opus (audio), between [`source`] and [`sink`].
-    pub fn decode(&self, kind: Kind) -> Vec<Element> {
+    pub fn decode(&self, codec: Codec) -> Vec<Element> {
+        match decode::by_name(codec) {
+            Some(elements) => elements.into_iter().chain(self.behind_decoder(codec.kind())).collect(),
+            None => self.autoplug(codec.kind()),
+        }
+    }
+
+    /// The same where one of those elements is not installed; see [`decoder_properties`].
+    pub fn autoplug(&self, kind: Kind) -> Vec<Element> {
+        std::iter::once(decode::autoplugged()).chain(self.behind_decoder(kind)).collect()
+    }
+
+    fn behind_decoder(&self, kind: Kind) -> Vec<Element> {
         match kind {
             Kind::Video => video_chain(),
             Kind::Audio => audio_chain(self.audio),
@@ -159,8 +171,7 @@ impl Plan {
     pub fn text(&self, picture: Option<&Picture>, cpus: u32) -> String {
         let mut out = String::new();
         if let Some(picture) = picture {
-            section(&mut out, "video", &self.decode(Kind::Video));
-            decoder_section(&mut out, Kind::Video);
+            section(&mut out, "video, when it comes as H.264", &self.decode(Codec::H264));
             for branch in self.fit(picture, cpus, 0).iter().rev() {
                 let Layer { quality, width, height, bitrate_bps } = branch.layer;
                 let fps = f64::from(branch.fps_milli) / 1000.0;
@@ -170,8 +181,7 @@ impl Plan {
             }
             out += &self.on_device(picture, cpus).unwrap_or_default();
         }
-        section(&mut out, "audio", &self.decode(Kind::Audio));
-        decoder_section(&mut out, Kind::Audio);
+        section(&mut out, "audio, when it comes as AAC", &self.decode(Codec::Aac));
         section(&mut out, "in front of each chain above, each scaler and each encoder", &[source()]);
         section(&mut out, "behind them", &[sink()]);
         out
@@ -188,30 +198,8 @@ impl Plan {
     }
 }
 
-/// What is set on whichever decoder the autoplugger picks, where it has such a property.
-pub fn decoder_properties(kind: Kind) -> Vec<Property> {
-    let decoder = Element::new("decoder").set(
-        "max-errors",
-        -1,
-        "a corrupt picture or sound frame is skipped, not fatal",
-    );
-    match kind {
-        Kind::Audio => decoder,
-        Kind::Video => decoder
-            .set("thread-type", "slice", "frame threads hold back a frame each")
-            .set(
-                "max-threads",
-                1,
-                "real encoders send one slice a picture: more threads cost and gain nothing",
-            )
-            .set(
-                "qos",
-                "false",
-                "late frames are shed before encoding, counted; never silently in the decoder",
-            ),
-    }
-    .properties
-}
+/// What is set on the decoder that the autoplugger picks, where it has such a property.
+pub use crate::decode::properties as decoder_properties;
 
 /// The sink behind each chain and each encoder.
 pub fn sink() -> Element {
@@ -238,7 +226,6 @@ pub fn source() -> Element {
 
 fn video_chain() -> Vec<Element> {
     vec![
-        Element::new("decodebin3"),
         Element::new("deinterlace")
             .set("mode", "auto", "passes progressive pictures through untouched")
             .set("fields", "top", "one frame for two fields: 50i becomes 25 fps, as its sender counts")
@@ -261,7 +248,6 @@ fn audio_chain(audio: Audio) -> Vec<Element> {
     let Audio { channels, bitrate_bps, dtx } = audio;
     let caps = format!("audio/x-raw, format=S16LE, layout=interleaved, rate=48000, channels={channels}");
     vec![
-        Element::new("decodebin3"),
         Element::new("audioconvert").set(
             "dithering",
             "none",
@@ -284,6 +270,7 @@ fn audio_chain(audio: Audio) -> Vec<Element> {
                 "bits go where the sound needs them, packets stay bounded",
             )
             .set("frame-size", 20, "ms: LiveKit's packet time")
+            .set("complexity", 7, "a sixth off the encoder's time for 0.2 dB; 5 takes 0.9 dB (docs/performance.md)")
             .set("dtx", dtx, "silence costs next to nothing, unless the ingress disables it"),
     ]
 }
@@ -339,13 +326,6 @@ fn even(side: u32) -> u32 {
 fn section(out: &mut String, title: &str, elements: &[Element]) {
     let _ = writeln!(out, "{title}");
     elements.iter().for_each(|element| *out += &element.to_string());
-}
-
-fn decoder_section(out: &mut String, kind: Kind) {
-    let _ = writeln!(out, "  (the decoder inside decodebin3, where it has these)");
-    for Property { name, value, reason, .. } in decoder_properties(kind) {
-        let _ = writeln!(out, "    {name} = {value}  # {reason}");
-    }
 }
 
 /// The caps of a track's packets as text, `codec_data` in hex; nothing for a codec that publishers don't send here.

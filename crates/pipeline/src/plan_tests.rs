@@ -81,7 +81,8 @@ fn caps_carry_the_decoder_configuration() {
 fn every_property_has_a_reason() {
     let plan = plan(ladder::DEFAULT_PRESET);
     let branches = plan.fit(&picture(1280, 720), 2, 0);
-    let elements = [plan.decode(Kind::Video), plan.decode(Kind::Audio)].into_iter().flatten();
+    let elements =
+        [plan.decode(Codec::H264), plan.decode(Codec::Aac), plan.autoplug(Kind::Video)].into_iter().flatten();
     let elements = elements.chain(branches.into_iter().flat_map(|b| [b.scale, b.encode].concat()));
     for property in elements.flat_map(|element| element.properties) {
         assert!(!property.reason.is_empty(), "{property:?}");

@@ -62,7 +62,7 @@ fn plans_are_the_golden_texts_and_no_text_is_without_its_plan() {
         let plan = Plan { video, audio: Audio::STEREO_96K, encoders: vec![recipe.name.to_owned()] };
         let text = plan.text(picture.as_ref(), CPUS);
         // The rest is the same for all.
-        let layers = &text[text.find("layer high").unwrap()..text.find("audio\n").unwrap()];
+        let layers = &text[text.find("layer high").unwrap()..text.find("audio, when").unwrap()];
         let text = format!("# {preset}; source: {means}; encoder: {}\n\n{layers}", recipe.name);
         check(&format!("encoder_{}.txt", recipe.name), &text);
     }

@@ -220,6 +220,11 @@ pub(crate) fn follow_rotation(pipeline: &gst::Pipeline) {
     }
 }
 
+/// Whether there is such an element here.
+pub(crate) fn is_installed(element: &Element) -> bool {
+    gst::ElementFactory::find(&element.factory).is_some()
+}
+
 /// Caps from a plan's text.
 pub(crate) fn caps(text: &str) -> Result<gst::Caps, Error> {
     text.parse().map_err(|_| Error::Caps(text.to_owned()))

@@ -48,8 +48,12 @@ impl Track {
         let kind = format.codec.kind();
         let chain = Chain::new()?;
         chain.source.set_caps(Some(&build::caps(&caps)?));
-        build::tune_decoders(&chain.pipeline, plan::decoder_properties(kind));
-        let last = chain.append(chain.source.upcast_ref(), &plan.decode(kind))?;
+        let mut elements = plan.decode(format.codec);
+        if !elements.iter().all(build::is_installed) {
+            build::tune_decoders(&chain.pipeline, plan::decoder_properties(kind));
+            elements = plan.autoplug(kind);
+        }
+        let last = chain.append(chain.source.upcast_ref(), &elements)?;
         match kind {
             Kind::Video => {
                 build::follow_rotation(&chain.pipeline);
