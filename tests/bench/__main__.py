@@ -15,17 +15,17 @@ from pathlib import Path
 from harness import meters
 from harness.stack import REPO
 
-from bench import clips, joins, steady
+from bench import clips, density, joins, quality, starved, steady
 from bench.case import Case, Figures, Options
 from bench.report import Report, Row
 from bench.stage import Cannot, Stage
 
-CASES: list[Case] = [*steady.CASES, *joins.CASES]
+CASES: list[Case] = [*steady.CASES, *joins.CASES, *starved.CASES, *density.CASES, *quality.CASES]
 
 
 def main() -> int:
     asked = arguments()
-    options = Options(asked.seconds, asked.media, asked.clip_seconds)
+    options = Options(asked.seconds, asked.media, asked.examples, asked.foreign, asked.clip_seconds)
     cases = chosen(asked.cases)
     for recipe in dict.fromkeys([clips.HD, *(recipe for case in cases for recipe in case.recipes())]):
         progress(f"clip {options.clip(recipe).name}")
@@ -116,6 +116,7 @@ def arguments() -> argparse.Namespace:
     asked.foreign = bool(asked.ingress_bin)
     target = Path(os.environ.get("CARGO_TARGET_DIR", REPO / "target"))
     folder = "debug" if asked.profile == "dev" else asked.profile
+    asked.examples = target / folder / "examples"
     asked.binary = Path(asked.ingress_bin) if asked.foreign else target / folder / "sluicegate"
     if not asked.binary.exists():
         sys.exit(f"bench: no {asked.binary}")

@@ -19,6 +19,10 @@ class Options:
 
     seconds: float
     cache: Path
+    # The folder of the cargo examples `count` and `dump`.
+    examples: Path
+    # Another ingress server is measured: what needs parts of ours cannot be done.
+    foreign: bool = False
     clip_seconds: int | None = None
 
     def recipe(self, recipe: Recipe) -> Recipe:

@@ -10,6 +10,7 @@ from bench.case import Figures, Options, spread
 from bench.clips import Recipe
 from bench.session import Session, first_picture
 from bench.stage import QUIET_S, Stage
+from bench.steady import ROOMY
 
 TIMES = 8
 # Sound is 96 kbit/s; the smallest layer of pictures would add 230.
@@ -78,12 +79,13 @@ class LateJoiner:
     name: str
     title: str
     recipe: Recipe
+    preset: str | None = None
 
     def recipes(self) -> list[Recipe]:
         return [self.recipe]
 
     def run(self, stage: Stage, options: Options) -> Figures:
-        session = live(stage, self.recipe, options)
+        session = live(stage, self.recipe, options, self.preset)
         early = session.viewer()
         first_picture(early)
         late, delays = session.viewer(manual=True), []
@@ -98,8 +100,8 @@ class LateJoiner:
         return spread(delays) | {"n": len(delays)}
 
 
-def live(stage: Stage, recipe: Recipe, options: Options) -> Session:
-    session = Session(stage, stage.ingress())
+def live(stage: Stage, recipe: Recipe, options: Options, preset: str | None = None) -> Session:
+    session = Session(stage, stage.ingress(), preset)
     session.push(options.clip(recipe))
     session.wait_live()
     return session
@@ -123,5 +125,5 @@ CASES = [
     FirstFrame(),
     Unwatched(),
     LateJoiner("late", "subscribe to first picture, watched already", clips.HD),
-    LateJoiner("pass-late", "the same without B-frames, keyframe each 10 s", clips.LONG_GROUP),
+    LateJoiner("pass-late", "the same without B-frames, keyframe each 10 s", clips.LONG_GROUP, ROOMY),
 ]

@@ -139,12 +139,19 @@ def _numbers(figures: Figures) -> tuple[str, ...]:
 EXTRAS = {
     "n": "{:.0f} times",
     "sound": "{:.2f} s of sound a second",
-    "after": "{:.0f} ms p95 10 s later",
-    "silence": "longest silence {:.0f} ms",
     "concealed": "{:.1f} % of the sound made up",
-    "sessions": "{:.0f} sessions hold",
+    "smooth": "{:.0f} sessions within the gap alone",
+    "next_p95": "one step more: p95 gap {:.0f} ms,",
+    "next_fps": "{:.1f} frames/s",
 }
 
 
 def _extras(figures: Figures) -> list[str]:
-    return [form.format(figures[name]) for name, form in EXTRAS.items() if name in figures]
+    shown = [form.format(figures[name]) for name, form in EXTRAS.items() if name in figures]
+    for metric, form in (("vmaf", ".1f"), ("ssim", ".4f")):
+        for layer in ("high", "medium", "low"):
+            ours, theirs = figures.get(f"{metric}_{layer}"), figures.get(f"{metric}_{layer}_x264")
+            if ours is not None:
+                kbps = f"{figures[f'kbps_{layer}']:.0f} kbit/s (x264 at {figures[f'kbps_{layer}_x264']:.0f})"
+                shown.append(f"{layer.upper()} {metric.upper()} {ours:{form}} against {theirs:{form}}, {kbps}")
+    return shown

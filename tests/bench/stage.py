@@ -32,7 +32,7 @@ class Cannot(Exception):
 class Ingress(Server):
     """The server under measurement. All that is known of it are LiveKit's configuration keys and `--config FILE`."""
 
-    def __init__(self, binary: Path, home: Path, redis: Redis, livekit: Livekit, rtmp_port: int):
+    def __init__(self, binary: Path, home: Path, redis: Redis, livekit: Livekit, rtmp_port: int, **config):
         self.binary, self.logs, self.rtmp_port = binary, home, rtmp_port
         self.config = {
             "api_key": API_KEY,
@@ -44,9 +44,7 @@ class Ingress(Server):
             "http_relay_port": ports.tcp(),
             "rtc_config": {"udp_port": ports.udp(), "node_ip": "127.0.0.1", "enable_loopback_candidate": True},
             "logging": {"level": "info"},
-            # Sessions seem cheap: none is refused, whatever the other load of the machine is.
-            "cpu_cost": {"rtmp_cpu_cost": 0.001, "min_idle_ratio": 0.001},
-        }
+        } | config
 
     def start(self) -> None:
         name = f"ingress-{next(_names)}"
@@ -115,9 +113,9 @@ class Stage:
         while len(self.started) > mark:
             self.started.pop().stop()
 
-    def ingress(self) -> Ingress:
-        """The measured server, ready and idle."""
-        return self.add(Ingress(self.binary, self.logs, self.redis, self.livekit, self.rtmp_port))
+    def ingress(self, **config) -> Ingress:
+        """The measured server, ready and idle, with these keys besides the usual ones."""
+        return self.add(Ingress(self.binary, self.logs, self.redis, self.livekit, self.rtmp_port, **config))
 
     def carried(self) -> tuple[float, float]:
         """Seconds of a clock, and the kilobits that livekit-server has received, at a moment when it counts anew."""

@@ -67,6 +67,7 @@ TARGETS: dict[str, list[Target]] = {
     "starved": [Target("max", "ms", 1000), Target("after", "ms", 400), Target("silence", "ms", 0)],
     "density": [Target("sessions", "", 3, 5, least=True)],
     "pass-density": [Target("sessions", "", 30, least=True)],
+    "quality": [Target("vmaf below x264", "", 1, 0)],
 }
 
 

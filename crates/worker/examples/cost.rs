@@ -8,18 +8,13 @@
 //! each, and the steal time of the machine; with `threads` among the cases also what each thread of a worker cost. Run the
 //! release build of `sluicegate-worker` first.
 
-use std::{
-    error::Error,
-    fs,
-    path::{Path, PathBuf},
-    process::Command as Process,
-    time::Duration,
-};
+use std::{error::Error, fs, path::PathBuf, process::Command as Process, time::Duration};
 
-use gstreamer::{self as gst, prelude::*};
-use media::{Codec, Format, Kind, MediaTime, Packet, Quality, TrackId, Unit};
+use media::{Kind, Quality, Unit};
 use pipeline::{Audio, Command, Event, Handle, Incoming, Launch, Plan, Start, ladder};
 use tokio::time::{Instant, sleep, sleep_until};
+
+mod clip;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -28,11 +23,11 @@ const WARM_UP: Duration = Duration::from_secs(2);
 
 #[tokio::main]
 async fn main() -> Outcome<()> {
-    gst::init()?;
+    gstreamer::init()?;
     let mut arguments = std::env::args().skip(1);
     let clip = arguments.next().ok_or("usage: cost CLIP.flv [SECONDS]")?;
     let seconds = Duration::from_secs(arguments.next().map_or(Ok(8), |text| text.parse())?);
-    let units = read_clip(&clip)?;
+    let units = clip::read(&clip)?;
     let worker = std::env::current_exe()?.with_file_name("../sluicegate-worker");
     let folder = tempfile::tempdir()?;
     let launch = Launch::new(worker, folder.path().join("registry"));
@@ -209,51 +204,4 @@ fn pss_mib(pid: u32) -> Outcome<f64> {
     let rollup = fs::read_to_string(PathBuf::from(format!("/proc/{pid}/smaps_rollup")))?;
     let line = rollup.lines().find(|line| line.starts_with("Pss:")).ok_or("no Pss")?;
     Ok(line.split_whitespace().nth(1).ok_or("no Pss")?.parse::<f64>()? / 1024.0)
-}
-
-/// The clip's packets, as a publisher would send them.
-fn read_clip(clip: &str) -> Outcome<Vec<Unit>> {
-    let mut units = Vec::new();
-    for (kind, pad, caps) in [
-        (Kind::Video, "video", "h264parse ! video/x-h264,stream-format=avc,alignment=au"),
-        (Kind::Audio, "audio", "aacparse ! audio/mpeg,stream-format=raw"),
-    ] {
-        let location = Path::new(clip).display();
-        let text = format!(
-            "filesrc location={location} ! flvdemux name=d d.{pad} ! {caps} ! appsink name=out sync=false"
-        );
-        let graph = gst::parse::launch(&text)?.downcast::<gst::Pipeline>().map_err(|_| "no pipeline")?;
-        let sink = graph.by_name("out").and_then(|sink| sink.downcast::<gstreamer_app::AppSink>().ok());
-        let sink = sink.ok_or("no sink")?;
-        graph.set_state(gst::State::Playing)?;
-        let track = TrackId(u8::from(kind == Kind::Audio));
-        while let Ok(sample) = sink.pull_sample() {
-            let buffer = sample.buffer().ok_or("no buffer")?;
-            if !units.iter().any(|unit| matches!(unit, Unit::Format(id, _) if *id == track)) {
-                let data =
-                    sample.caps().and_then(|caps| caps.structure(0)?.get::<gst::Buffer>("codec_data").ok());
-                let config = bytes::Bytes::copy_from_slice(&data.ok_or("no codec_data")?.map_readable()?);
-                let codec = if kind == Kind::Video { Codec::H264 } else { Codec::Aac };
-                units.push(Unit::Format(track, Format { codec, config }));
-            }
-            let time = |time: Option<gst::ClockTime>| {
-                MediaTime::from_nanos(time.map_or(0, |time| i64::try_from(time.nseconds()).unwrap_or(0)))
-            };
-            let pts = time(buffer.pts());
-            units.push(Unit::Packet(Packet {
-                track,
-                kind,
-                pts,
-                dts: buffer.dts().map_or(pts, |dts| time(Some(dts))),
-                keyframe: !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT),
-                data: bytes::Bytes::copy_from_slice(&buffer.map_readable()?),
-            }));
-        }
-        graph.set_state(gst::State::Null)?;
-    }
-    units.sort_by_key(|unit| match unit {
-        Unit::Format(..) => MediaTime::from_nanos(i64::MIN + 1),
-        Unit::Packet(packet) => packet.dts,
-    });
-    Ok(units)
 }

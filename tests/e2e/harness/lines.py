@@ -25,11 +25,12 @@ def say(event: str, **fields) -> None:
 
 
 class Talker:
-    """Runs `python -m MODULE ARGS`; each line `{"e": name, "t": epoch, ...}` of its standard output is an event."""
+    """Runs `python -m MODULE ARGS`, or the program at a path; each line of its standard output is an event:
+    `{"e": name, "t": epoch, ...}`."""
 
-    def __init__(self, name: str, module: str, args: list[str], logs: Path):
+    def __init__(self, name: str, module: str | Path, args: list[str], logs: Path):
         root = Path(__file__).resolve().parents[1]
-        argv = [sys.executable, "-m", module, *args]
+        argv = [str(module), *args] if isinstance(module, Path) else [sys.executable, "-m", module, *args]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "cwd": root}
         self.process = Process(name, argv, logs, **pipes)
         self.events: list[Event] = []

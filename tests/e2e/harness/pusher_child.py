@@ -4,8 +4,8 @@
 
 Events: connecting (before TCP's first packet), status (each onStatus), started, sent (frame number and time), playing,
 closed. Commands on standard input: {"do": "end"} unpublishes and closes; {"do": "reset"} cuts the connection;
-{"do": "stall"} sends nothing any more; {"do": "play", "file": PATH} goes on with another file, from its start, without a
-gap in time.
+{"do": "stall"} sends nothing any more; {"do": "play", "file": PATH} goes on with another file, from its start, without
+a gap in time.
 """
 
 import argparse
@@ -171,4 +171,5 @@ def main() -> None:
     sys.stdin.read()
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -20,6 +20,8 @@ from harness.lines import say
 
 # The clip's beep has an amplitude of 0.6 of full scale, its background 0.02.
 BEEP_LEVEL = 6000
+# The quietest 10 ms of the bench's clips are far above it; a gap in the sound is below.
+QUIET_LEVEL = 60
 # Longer than the beep, shorter than the second between two.
 BEEP_GAP_S = 0.5
 SAMPLE_RATE = 48_000
@@ -146,7 +148,7 @@ async def read_video(track: rtc.Track) -> None:
 
 async def read_audio(track: rtc.Track) -> None:
     quiet_until = next_report = 0.0
-    peak = samples = 0
+    peak = samples = quiet = longest = 0
     async for event in rtc.AudioStream(track, sample_rate=SAMPLE_RATE, num_channels=1):
         at = time.time()
         level = np.abs(np.frombuffer(event.frame.data, dtype=np.int16).astype(np.int32))
@@ -155,9 +157,11 @@ async def read_audio(track: rtc.Track) -> None:
             quiet_until = at + BEEP_GAP_S
             say("beep", sid=track.sid, at=at - (len(level) - int(np.argmax(loud))) / SAMPLE_RATE)
         peak, samples = max(peak, int(level.max())), samples + len(level)
+        quiet = quiet + len(level) if level.max() < QUIET_LEVEL else 0
+        longest = max(longest, quiet)
         if at > next_report:
-            say("audio", sid=track.sid, peak=peak, seconds=samples / SAMPLE_RATE)
-            next_report, peak = at + AUDIO_REPORT_S, 0
+            say("audio", sid=track.sid, peak=peak, seconds=samples / SAMPLE_RATE, quiet=longest / SAMPLE_RATE)
+            next_report, peak, longest = at + AUDIO_REPORT_S, 0, 0
 
 
 async def inbound(track: rtc.Track) -> dict:
