@@ -122,7 +122,7 @@ def test_pictures_that_no_longer_fit_are_encoded_without_a_new_track(stack, room
     wait_passed(stack)
 
     assert not viewer.select("unpublished")
-    assert [track.sid for track in cast.wait_tracks().tracks] == [track.sid for track in tracks]
+    assert {track.sid for track in cast.wait_tracks().tracks} == {track.sid for track in tracks}
 
 
 def test_only_what_is_watched_is_made(own_stack, room, join, push, plain):
