@@ -4,6 +4,8 @@ use gstreamer_video::{
     VideoBufferPool, VideoFormat, VideoFrameExt as _, VideoFrameRef, VideoInfo, VideoInterlaceMode,
 };
 
+use crate::input::name_colours;
+
 /// Most often that one frame is halved: 4:1 from HIGH to LOW when MEDIUM is paused, 8:1 from a picture of twice HIGH's size.
 const MOST: u32 = 3;
 
@@ -50,6 +52,8 @@ impl Halve {
         let mut caps = given.clone();
         let side = |side| i32::try_from(side).ok();
         let fields = caps.make_mut();
+        // What is smaller must not be taken for something of other colours.
+        name_colours(fields);
         fields.set("width", side(width)?);
         fields.set("height", side(height)?);
         let (from, to) = (VideoInfo::from_caps(given).ok()?, VideoInfo::from_caps(&caps).ok()?);

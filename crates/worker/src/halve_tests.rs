@@ -108,6 +108,17 @@ fn four_to_one_is_halving_twice_and_other_ratios_and_formats_are_left_alone() {
 }
 
 #[test]
+fn what_is_smaller_has_the_colours_of_what_it_is_made_from() {
+    let mut unnamed = i420(1280, 720);
+    unnamed.make_mut().structure_mut(0).unwrap().remove_field("colorimetry");
+    for step in steps(&unnamed, (320, 180)) {
+        let fields = step.caps.structure(0).unwrap();
+        assert_eq!(fields.get::<&str>("colorimetry").unwrap(), "bt709");
+    }
+    assert_eq!(steps(&unnamed, (320, 180)).len(), 2);
+}
+
+#[test]
 fn frames_come_back_to_be_used_again() {
     let caps = i420(64, 64);
     let (large, made) = (frame(&caps, [64, 32, 32]), steps(&caps, (32, 32)));

@@ -1,5 +1,6 @@
 use gst::prelude::*;
 use gstreamer as gst;
+use gstreamer_video::VideoInfo;
 
 use crate::build::{Chain, Error, News};
 
@@ -54,13 +55,15 @@ impl Input {
         self.chain.source.static_pad("src")
     }
 
-    /// Frames come with the caps of whatever made them; their rate is replaced by the one that was fitted.
+    /// Frames come with the caps of whatever made them; their rate is replaced by the one that was fitted, and their
+    /// colours are named.
     fn follow(&mut self, caps: &gst::CapsRef) {
         if self.caps.as_ref().is_some_and(|(given, _)| given.as_ptr() == caps.as_ptr()) {
             return;
         }
         let mut ours = caps.to_owned();
         ours.make_mut().set("framerate", self.fps);
+        name_colours(ours.make_mut());
         if self.caps.as_ref().is_none_or(|(_, set)| *set != ours) {
             self.chain.source.set_caps(Some(&ours));
         }
@@ -79,5 +82,35 @@ impl Input {
 
     pub(crate) fn news(&self) -> Option<News> {
         self.chain.news()
+    }
+}
+
+/// Says in raw caps what colours without a name mean. GStreamer guesses by the height (BT.709 above 576 lines, else BT.601): a
+/// smaller layer would be taken for, or converted to, other colours than the picture that it is made from.
+pub(crate) fn name_colours(caps: &mut gst::CapsRef) {
+    let unnamed = caps.structure(0).is_some_and(|fields| !fields.has_field("colorimetry"));
+    if unnamed && let Ok(info) = VideoInfo::from_caps(caps) {
+        caps.set("colorimetry", info.colorimetry().to_string());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colours_without_a_name_get_that_of_the_size_they_come_in() {
+        gst::init().unwrap();
+        let named = |text: &str| {
+            let mut caps: gst::Caps = text.parse().unwrap();
+            name_colours(caps.make_mut());
+            caps.structure(0).unwrap().get::<String>("colorimetry").ok()
+        };
+        let raw = "video/x-raw, format=I420, framerate=30/1";
+        assert_eq!(named(&format!("{raw}, width=1280, height=720")).as_deref(), Some("bt709"));
+        assert_eq!(named(&format!("{raw}, width=640, height=360")).as_deref(), Some("bt601"));
+        let given = format!("{raw}, width=640, height=360, colorimetry=bt709");
+        assert_eq!(named(&given).as_deref(), Some("bt709"));
+        assert_eq!(named("audio/x-raw"), None);
     }
 }
