@@ -7,6 +7,7 @@ import argparse
 import json
 import os
 import platform
+import signal
 import sys
 import tempfile
 import time
@@ -24,6 +25,8 @@ CASES: list[Case] = [*steady.CASES, *joins.CASES, *starved.CASES, *density.CASES
 
 
 def main() -> int:
+    # Ended from outside it stops what it started, as after Ctrl-C.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     asked = arguments()
     options = Options(asked.seconds, asked.media, asked.examples, asked.foreign, asked.clip_seconds)
     cases = chosen(asked.cases)

@@ -1,5 +1,6 @@
 """What a session does when two busy loops take the machine from it, and when they are gone."""
 
+import os
 import subprocess
 import sys
 import time
@@ -17,7 +18,8 @@ LOOPS = 2
 STARVED_S = 60
 # After the loops have ended, before the session has to be well again.
 RECOVERY_S = 10
-BUSY = "while True: pass"
+# Until they are stopped, or whoever started them is gone without having done so.
+BUSY = "import os, sys\nwhile os.getppid() == int(sys.argv[1]): pass"
 
 
 class Loops:
@@ -25,7 +27,8 @@ class Loops:
 
     def __init__(self):
         quiet = {"stdin": subprocess.DEVNULL, "start_new_session": True}
-        self.processes = [subprocess.Popen([sys.executable, "-c", BUSY], **quiet) for _ in range(LOOPS)]
+        argv = [sys.executable, "-c", BUSY, str(os.getpid())]
+        self.processes = [subprocess.Popen(argv, **quiet) for _ in range(LOOPS)]
 
     def stop(self) -> None:
         for process in self.processes:

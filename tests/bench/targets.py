@@ -20,6 +20,8 @@ GO_CPU = {
     "audio": 0.07,
     "1080-watched": 1.6,
 }
+# The seam of the looped clip can be as quiet as silence for one block of 10 ms; a lost packet of sound is 20 ms.
+SEAM_MS = 10
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ TARGETS: dict[str, list[Target]] = {
     "first": [Target("p95", "ms", 600, 400)],
     "joins": [Target("p95", "ms", 400)],
     "pass-late": [Target("p95", "ms", 500)],
-    "starved": [Target("max", "ms", 1000), Target("after", "ms", 400), Target("silence", "ms", 0)],
+    "starved": [Target("max", "ms", 1000), Target("after", "ms", 400), Target("silence", "ms", SEAM_MS)],
     "density": [Target("sessions", "", 3, 5, least=True)],
     "pass-density": [Target("sessions", "", 30, least=True)],
     "quality": [Target("vmaf below x264", "", 1, 0)],
