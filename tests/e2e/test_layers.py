@@ -64,3 +64,14 @@ def test_one_layer_preset_publishes_one_layer(stack, room, join, push):
     viewer = join(stack, room)
     viewer.wait_frame(20, w=1280, h=720)
     assert not viewer.track("video")["simulcast"]
+
+
+def test_a_page_that_asks_for_less_than_the_only_layer_gets_that(stack, room, view, push):
+    cast = broadcast.make(stack, room, preset="H264_720P_30FPS_1_LAYER")
+    push(cast.url).wait_started()
+    page = view(stack, room)
+    page.wait_playing(20)
+    page.set_quality("low")
+    # livekit-server tells the publisher so after 5 s; a layer that it holds unwanted stops then.
+    page.wait_frames(10 * 30, 20)
+    page.wait_size(1280, 720, SWITCH_S)

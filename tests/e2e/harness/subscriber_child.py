@@ -75,7 +75,7 @@ class Subscriber:
     def _subscribed(self, track: rtc.Track, publication: rtc.RemoteTrackPublication, who) -> None:
         say("subscribed", sid=track.sid, who=who.identity, **describe(publication))
         video = track.kind == rtc.TrackKind.KIND_VIDEO
-        # A track of one layer has nothing to choose from; asked all the same, livekit-server sends nothing of it.
+        # The SDK refuses a choice among one layer, with an exception that would end this handler.
         if video and self.quality and publication.simulcasted:
             publication.set_video_quality(quality_of(self.quality))
         self.readers[track.sid] = asyncio.create_task(read_video(track) if video else read_audio(track))
