@@ -86,7 +86,8 @@ def rate(stream: Path, seconds: float) -> float:
 def against_source(stream: Path, clip: Path, width: int, height: int) -> Figures:
     """VMAF (where this machine has libvmaf) and SSIM of a raw H.264 stream."""
     chosen = "+".join(f"between(n,{first},{last})" for first, last in runs(numbers(stream, width, height)))
-    even = f"settb=1/{FPS},setpts=N"
+    # The source names no colours and the layers do: taken at their word, ffmpeg would convert one of them.
+    even = f"settb=1/{FPS},setpts=N,setparams=range=tv:colorspace=bt709:color_primaries=bt709:color_trc=bt709"
     reference = f"[1:v]select='{chosen}',{even},scale={width}:{height}:flags=bicubic,format=yuv420p[ref]"
     graph = f"[0:v]{even},format=yuv420p[got];{reference};[got][ref]"
     program, has_vmaf = ffmpeg()
