@@ -16,10 +16,16 @@ pub enum Kind {
 #[non_exhaustive]
 pub enum Codec {
     /// ITU-T H.264. From a publisher: length-prefixed NAL units with an `AVCDecoderConfigurationRecord`
-    /// (ISO/IEC 14496-15); towards a room: Annex B access units.
+    /// (ISO/IEC 14496-15), or without one: then Annex B access units. Towards a room: Annex B access units.
     H264,
+    /// ITU-T H.265, Annex B access units.
+    H265,
     /// VP8 (RFC 6386), raw frames.
     Vp8,
+    /// VP9, raw superframes.
+    Vp9,
+    /// AV1, temporal units of OBUs with their sizes (low overhead format), without temporal delimiters.
+    Av1,
     /// AAC raw access units, described by an `AudioSpecificConfig` (ISO/IEC 14496-3).
     Aac,
     /// Opus (RFC 6716), a packet each: towards a room of 20 ms, unless a publisher made it.
@@ -32,7 +38,7 @@ impl Codec {
     /// Sound or picture.
     pub fn kind(self) -> Kind {
         match self {
-            Codec::H264 | Codec::Vp8 => Kind::Video,
+            Codec::H264 | Codec::H265 | Codec::Vp8 | Codec::Vp9 | Codec::Av1 => Kind::Video,
             Codec::Aac | Codec::Opus | Codec::Mp3 => Kind::Audio,
         }
     }
@@ -41,7 +47,10 @@ impl Codec {
     pub fn mime_type(self) -> &'static str {
         match self {
             Codec::H264 => "video/H264",
+            Codec::H265 => "video/H265",
             Codec::Vp8 => "video/VP8",
+            Codec::Vp9 => "video/VP9",
+            Codec::Av1 => "video/AV1",
             Codec::Aac => "audio/AAC",
             Codec::Opus => "audio/opus",
             Codec::Mp3 => "audio/mpeg",

@@ -331,10 +331,15 @@ fn section(out: &mut String, title: &str, elements: &[Element]) {
 /// The caps of a track's packets as text, `codec_data` in hex; nothing for a codec that publishers don't send here.
 pub fn track_caps(format: &media::Format) -> Option<String> {
     let caps = match format.codec {
+        // WebRTC publishers send parameter sets among the pictures.
+        Codec::H264 if format.config.is_empty() => "video/x-h264, stream-format=byte-stream, alignment=au",
         Codec::H264 => "video/x-h264, stream-format=avc, alignment=au",
+        Codec::H265 => "video/x-h265, stream-format=byte-stream, alignment=au",
         Codec::Aac => "audio/mpeg, mpegversion=4, stream-format=raw, framed=true",
         Codec::Mp3 => "audio/mpeg, mpegversion=1, layer=3, parsed=false",
         Codec::Vp8 => "video/x-vp8",
+        Codec::Vp9 => "video/x-vp9",
+        Codec::Av1 => "video/x-av1, stream-format=obu-stream, alignment=tu",
         Codec::Opus => return Some(opus::caps(&format.config)),
         _ => return None,
     };

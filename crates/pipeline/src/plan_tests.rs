@@ -73,6 +73,12 @@ fn caps_carry_the_decoder_configuration() {
         caps(Codec::Aac, &[0x12, 0x10]).unwrap(),
         "audio/mpeg, mpegversion=4, stream-format=raw, framed=true, codec_data=(buffer)1210"
     );
+    assert!(
+        caps(Codec::H264, &[1, 2])
+            .unwrap()
+            .ends_with("stream-format=avc, alignment=au, codec_data=(buffer)0102")
+    );
+    assert_eq!(caps(Codec::H264, &[]).unwrap(), "video/x-h264, stream-format=byte-stream, alignment=au");
     assert_eq!(caps(Codec::Mp3, &[]).unwrap(), "audio/mpeg, mpegversion=1, layer=3, parsed=false");
     assert!(caps(Codec::Opus, &[]).unwrap().starts_with("audio/x-opus, "));
 }

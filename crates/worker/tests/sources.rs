@@ -104,6 +104,22 @@ async fn a_source_of_60_fps_is_thinned_to_30_and_one_of_15_keeps_its_own() {
 }
 
 #[tokio::test]
+async fn what_webrtc_publishers_send_is_decoded() {
+    for codec in [Codec::H264, Codec::H265, Codec::Vp8, Codec::Vp9, Codec::Av1] {
+        let clip = Clip { b_frames: 0, frames: 30, ..SMALL };
+        let (format, packets) = clip.encode_as(codec);
+        let mut rig = Rig::in_process(start(plan(DEFAULT)));
+        rig.format(VIDEO, format).await;
+        rig.feed(&packets, BOTH).await;
+        rig.finish().await;
+        let frames = look::layer(&rig.encoded, Quality::Medium);
+        let seen = look::decode(&frames, look::H264);
+        assert_eq!(seen.len(), clip.frames, "{codec}");
+        assert!(seen.iter().enumerate().all(|(n, seen)| seen.counter == n), "{codec}: {seen:?}");
+    }
+}
+
+#[tokio::test]
 async fn vp8_layers_decode_at_their_sizes_and_in_order() {
     let preset = pipeline::ladder::preset(pipeline::ladder::DEFAULT_PRESET).unwrap();
     let video = media::Ladder { codec: Codec::Vp8, ..preset };

@@ -159,7 +159,10 @@ fn video_quality(quality: Quality) -> VideoQuality {
 
 fn short_name(codec: Codec) -> &'static str {
     match codec {
+        Codec::H265 => "h265",
         Codec::Vp8 => "vp8",
+        Codec::Vp9 => "vp9",
+        Codec::Av1 => "av1",
         _ => "h264",
     }
 }

@@ -35,14 +35,41 @@ impl Clip {
 
     /// The same with other properties of `x264enc`.
     pub fn encode_with(&self, properties: &str) -> (Format, Vec<Packet>) {
+        let b_frames = self.b_frames;
+        let encoder = format!(
+            "x264enc speed-preset=superfast b-adapt=false bframes={b_frames} bitrate=4000 {properties} ! \
+             video/x-h264,stream-format=avc,alignment=au"
+        );
+        let (config, packets) = self.encode_by(&encoder);
+        (Format { codec: Codec::H264, config }, packets)
+    }
+
+    /// As a WebRTC publisher sends it: no configuration beside the pictures.
+    pub fn encode_as(&self, codec: Codec) -> (Format, Vec<Packet>) {
+        let encoder = match codec {
+            Codec::H264 => {
+                "x264enc tune=zerolatency speed-preset=superfast ! video/x-h264,stream-format=byte-stream,alignment=au"
+            }
+            Codec::H265 => {
+                "x265enc tune=zerolatency speed-preset=ultrafast ! video/x-h265,stream-format=byte-stream,alignment=au"
+            }
+            Codec::Vp8 => "vp8enc deadline=1 cpu-used=8",
+            Codec::Vp9 => "vp9enc deadline=1 cpu-used=8 lag-in-frames=0",
+            Codec::Av1 => {
+                "av1enc usage-profile=realtime cpu-used=10 lag-in-frames=0 ! av1parse ! video/x-av1,stream-format=obu-stream,alignment=tu"
+            }
+            other => panic!("{other} is not a codec of pictures"),
+        };
+        (Format { codec, config: Bytes::new() }, self.encode_by(encoder).1)
+    }
+
+    /// Configuration, if there is any, and packets.
+    fn encode_by(&self, encoder: &str) -> (Bytes, Vec<Packet>) {
         super::init();
         let Clip { width, height, fps, b_frames, format, .. } = *self;
         let caps = format!("video/x-raw,format={format},width={width},height={height},framerate={fps}/1");
-        let text = format!(
-            "appsrc name=in format=time caps={caps} ! x264enc speed-preset=superfast b-adapt=false \
-             bframes={b_frames} bitrate=4000 {properties} ! video/x-h264,stream-format=avc,alignment=au ! \
-             appsink name=out sync=false"
-        );
+        let text =
+            format!("appsrc name=in format=time caps={caps} ! {encoder} ! appsink name=out sync=false");
         let (pipeline, source, sink) = launch(&text);
         let step = gst::ClockTime::SECOND / fps as u64;
         let sender = {
@@ -80,7 +107,7 @@ impl Clip {
         sender.join().unwrap();
         pipeline.set_state(gst::State::Null).unwrap();
         assert_eq!(packets.len(), self.frames, "the test's own encoder lost frames");
-        (Format { codec: Codec::H264, config }, packets)
+        (config, packets)
     }
 
     /// Fine moving detail, so that an encoder needs its bits, below a row of cells (see [`cells`]).
@@ -184,8 +211,8 @@ pub fn opus(count: usize, channels: u8) -> (Format, Vec<Packet>) {
 }
 
 fn codec_data(sample: &gst::Sample) -> Bytes {
-    let data = sample.caps().unwrap().structure(0).unwrap().get::<gst::Buffer>("codec_data").unwrap();
-    Bytes::copy_from_slice(&data.map_readable().unwrap())
+    let data = sample.caps().unwrap().structure(0).unwrap().get::<gst::Buffer>("codec_data");
+    data.map_or_else(|_| Bytes::new(), |data| Bytes::copy_from_slice(&data.map_readable().unwrap()))
 }
 
 fn launch(text: &str) -> (gst::Pipeline, gstreamer_app::AppSrc, gstreamer_app::AppSink) {
