@@ -31,6 +31,8 @@ pub struct Settings {
     pub video: bool,
     /// Sound is to be published.
     pub audio: bool,
+    /// What the publisher sends goes to the room as it is: no worker is needed.
+    pub forward: bool,
 }
 
 impl Settings {

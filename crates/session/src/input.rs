@@ -36,6 +36,16 @@ pub enum Input {
         /// Who.
         way: SoundWay,
     },
+    /// What the pictures of a publisher are that go to the room as they are ([`Settings::forward`](crate::Settings::forward)):
+    /// when they are known, and when they change.
+    Forwarded {
+        /// The connection that they come on.
+        source: SourceId,
+        /// The largest.
+        info: SourceInfo,
+        /// Real sizes, lowest first, at least one.
+        layers: Vec<Layer>,
+    },
     /// The publisher's own pictures go out as the top layer from here on, beginning with a key picture.
     Passing(SourceId),
     /// Another of its own key pictures went out.
@@ -268,6 +278,7 @@ impl Input {
             Input::RoomResumed { .. } => "room resumed",
             Input::RoomEnded(_) => "room ended",
             Input::Published(_) => "published",
+            Input::Forwarded { .. } => "forwarded",
             Input::Wanted(_) => "wanted",
             Input::Withhold(_) => "withhold",
             Input::KeyframeNeeded(_) => "keyframe needed",

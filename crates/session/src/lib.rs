@@ -18,6 +18,7 @@ mod budget;
 mod cost;
 mod degradation;
 mod drain;
+mod forward;
 mod governor;
 mod id;
 mod ingress;

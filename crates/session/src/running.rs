@@ -30,6 +30,9 @@ impl Ingress {
             Input::SoundWay { source, way } if self.sources.is_current(source) && self.settings.audio => {
                 self.sound_way(now, way);
             }
+            Input::Forwarded { source, info, layers } if self.sources.is_current(source) => {
+                self.forwarded(now, info, layers);
+            }
             Input::Passing(source) if self.sources.is_current(source) => {
                 if self.layers.pass(now) {
                     self.apply_layers(now);
@@ -93,7 +96,7 @@ impl Ingress {
                 self.layers.withhold(withheld);
                 self.apply_layers(now);
             }
-            (_, Input::KeyframeNeeded(quality)) if self.workers.is_running() => {
+            (_, Input::KeyframeNeeded(quality)) if self.makes_keyframes() => {
                 self.layers.request(now, quality, &self.budget, &mut self.out);
             }
             (_, input) => self.ignore(&input),
@@ -110,15 +113,15 @@ impl Ingress {
         self.keyframes(now);
     }
 
-    fn keyframes(&mut self, now: Instant) {
-        if self.workers.is_running() {
+    pub(crate) fn keyframes(&mut self, now: Instant) {
+        if self.makes_keyframes() {
             self.layers.request_all(now, &self.budget, &mut self.out);
         }
     }
 
     /// Tells the worker what to pause and to resume; one that does not exist yet is told when it starts.
-    fn apply_layers(&mut self, now: Instant) {
-        if self.workers.id().is_some() {
+    pub(crate) fn apply_layers(&mut self, now: Instant) {
+        if self.settings.forward || self.workers.id().is_some() {
             self.layers.apply(now, &self.budget, &mut self.out);
         } else {
             self.layers.open_or_close(&mut self.out);
@@ -168,7 +171,7 @@ impl Ingress {
         }
     }
 
-    fn describe(&mut self, info: SourceInfo) {
+    pub(crate) fn describe(&mut self, info: SourceInfo) {
         match info {
             SourceInfo::Video { codec, width, height, fps_milli } => {
                 self.facts.describe_video(codec, width, height, fps_milli);
@@ -179,7 +182,7 @@ impl Ingress {
         }
     }
 
-    fn layers_ready(&mut self, now: Instant, layers: Vec<Layer>) {
+    pub(crate) fn layers_ready(&mut self, now: Instant, layers: Vec<Layer>) {
         self.media_by = None;
         if self.layers.set(layers) && self.tracks.is_asked(Kind::Video) {
             self.out.push(Output::UpdateLayers(self.layers.have().to_vec()));
@@ -234,13 +237,15 @@ impl Ingress {
         self.new_source(now, source);
     }
 
-    /// `source` feeds the session from now on, through a worker of its own.
+    /// `source` feeds the session from now on, through a worker of its own where one is needed.
     pub(crate) fn new_source(&mut self, now: Instant, source: SourceId) {
         self.media_by = Some(now + self.budget.first_media);
         self.silent_at = Some(now + self.budget.silence);
         (self.facts.video_rate, self.facts.audio_rate) = (Meter::default(), Meter::default());
         self.layers.new_source();
-        self.start_worker(now, source, false);
+        if !self.settings.forward {
+            self.start_worker(now, source, false);
+        }
     }
 
     fn source_media(&mut self, now: Instant, video_bytes: u64, audio_bytes: u64) {
@@ -248,6 +253,9 @@ impl Ingress {
         self.facts.video_rate.add(now, video_bytes);
         self.facts.audio_rate.add(now, audio_bytes);
         self.refresh(now);
+        if self.settings.forward {
+            return;
+        }
         let pictures = video_bytes > 0 && !self.layers.active().is_empty();
         let expected = pictures || (audio_bytes > 0 && self.workers.has_sound());
         if !expected {
@@ -288,7 +296,7 @@ impl Ingress {
     }
 
     /// Posts a better description of what is live.
-    fn refresh(&mut self, now: Instant) {
+    pub(crate) fn refresh(&mut self, now: Instant) {
         if matches!(self.state, State::Live) {
             self.report(now);
         }

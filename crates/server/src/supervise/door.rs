@@ -117,5 +117,12 @@ fn settings(record: &bus::Record, refusal: Option<&Refusal>) -> Settings {
         Refusal::WrongType => Reason::WrongType,
         other => Reason::Invalid(other.to_string()),
     });
-    Settings { refusal, active_elsewhere: record.live, reusable: record.reusable, video: true, audio: true }
+    Settings {
+        refusal,
+        active_elsewhere: record.live,
+        reusable: record.reusable,
+        video: true,
+        audio: true,
+        forward: false,
+    }
 }

@@ -10,8 +10,14 @@ use sluicegate_session::*;
 pub const MS: Duration = Duration::from_millis(1);
 pub const SECOND: Duration = Duration::from_secs(1);
 pub const FIRST: SourceId = SourceId(1);
-pub const SETTINGS: Settings =
-    Settings { refusal: None, active_elsewhere: false, reusable: true, video: true, audio: true };
+pub const SETTINGS: Settings = Settings {
+    refusal: None,
+    active_elsewhere: false,
+    reusable: true,
+    video: true,
+    audio: true,
+    forward: false,
+};
 
 pub struct Rig {
     pub now: Instant,
