@@ -4,6 +4,8 @@ import random
 import socket
 
 RANGE = range(20000, 30000)
+# Each is given out once: the first that gets one may not have bound it yet.
+_given: set[int] = set()
 
 
 def tcp() -> int:
@@ -36,9 +38,12 @@ def accepts(port: int) -> bool:
 
 def _free(kind: socket.SocketKind) -> int:
     while True:
+        port = random.choice(RANGE)
         with socket.socket(socket.AF_INET, kind) as probe:
             try:
-                probe.bind(("127.0.0.1", random.choice(RANGE)))
+                probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
-            return probe.getsockname()[1]
+        if port not in _given:
+            _given.add(port)
+            return port
