@@ -11,7 +11,7 @@ use std::{
 use gst::prelude::*;
 use gstreamer as gst;
 use gstreamer_video::UpstreamForceKeyUnitEvent;
-use media::{Encoded, Output, Quality};
+use media::{Encoded, Kind, Output, Quality};
 use pipeline::{Element, Event};
 
 use crate::{
@@ -90,7 +90,7 @@ struct OutputState {
 impl Encoder {
     /// Builds and starts a chain. Its first frame is a keyframe.
     pub(crate) fn start(recipe: Recipe, quality: Quality, ways: &Ways) -> Result<Self, Error> {
-        let chain = Chain::new()?;
+        let chain = Chain::new(Kind::Video)?;
         // What is behind an encoder hands a wish for a keyframe on to it.
         let keyframes = chain.append(chain.source.upcast_ref(), &recipe.elements)?;
         let output = Arc::new(OutputState::default());

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use gst::prelude::*;
 use gstreamer as gst;
-use media::Layer;
+use media::{Kind, Layer};
 use pipeline::Element;
 
 use crate::{
@@ -60,7 +60,7 @@ impl Scaler {
 
     fn chain(&mut self) -> Result<&mut Input, Error> {
         if self.chain.is_none() {
-            let chain = Chain::new()?;
+            let chain = Chain::new(Kind::Video)?;
             let last = chain.append(chain.source.upcast_ref(), &self.elements)?;
             let (inbox, from) = (self.inbox.clone(), self.from);
             chain.sink(&last, move |sample| inbox.offer(Frame { from, sample }))?;

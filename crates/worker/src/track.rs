@@ -46,7 +46,7 @@ impl Track {
     ) -> Result<Option<Self>, Error> {
         let Some(caps) = plan::track_caps(&format) else { return Ok(None) };
         let kind = format.codec.kind();
-        let chain = Chain::new()?;
+        let chain = Chain::new(kind)?;
         chain.source.set_caps(Some(&build::caps(&caps)?));
         let mut elements = plan.decode(format.codec);
         if !elements.iter().all(build::is_installed) {

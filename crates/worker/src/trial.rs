@@ -209,7 +209,7 @@ fn start(recipe: &Recipe) -> Result<Running, String> {
     let plan = Plan { video, audio: Audio::STEREO_96K, encoders: vec![recipe.name.to_owned()] };
     let picture = Picture { width: LAYER.width, height: LAYER.height, par: (1, 1), fps_milli: FPS * 1000 };
     let elements = plan.encode(recipe.name, &LAYER, &picture, 1, 0).ok_or("it takes no 640x360")?;
-    let chain = Chain::new().map_err(text)?;
+    let chain = Chain::new(media::Kind::Video).map_err(text)?;
     let out = chain.append(chain.source.upcast_ref(), &elements).map_err(text)?;
     let (sender, made) = mpsc::channel();
     let take = move |sample: gst::Sample| {
