@@ -9,6 +9,7 @@ mod layer;
 mod opus;
 mod packet;
 pub mod queue;
+mod rtp;
 mod time;
 mod timeline;
 
@@ -18,5 +19,6 @@ pub use layer::{Ladder, Layer, Quality};
 pub use opus::{Mapping, OpusHead};
 pub use packet::{Encoded, Format, Output, Packet, TrackId, Unit};
 pub use queue::{Bound, GopCache, Queue};
+pub use rtp::RtpPacket;
 pub use time::MediaTime;
 pub use timeline::Timeline;
