@@ -171,7 +171,7 @@ async fn admit(mut listener: Listener, supervisor: Supervisor, stop: Cancellatio
     loop {
         tokio::select! {
             request = listener.accept() => match request {
-                Some(request) => supervisor.admit(request),
+                Some(request) => supervisor.admit(request.into()),
                 None => break,
             },
             () = stop.cancelled() => break,

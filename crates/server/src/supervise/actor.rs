@@ -6,7 +6,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use intake::rtmp::Request;
 use livekit::{bus, room::Participant};
 use media::{Ladder, MediaTime, Quality};
 use pipeline::Command;
@@ -25,11 +24,12 @@ use super::{
     govern::Seat,
     mail::{Mail, Mailbox, Message},
     passage::Passage,
+    publisher::Request,
     sound::Outlet,
     source::{Source, Stage},
     worker::Worker,
 };
-use crate::metrics::Running;
+use crate::metrics::{self, Running};
 
 /// How long a session's tasks may take to end once it is over: each has been told to. Past it they are aborted.
 const LAST_TASKS: Duration = Duration::from_secs(6);
@@ -61,6 +61,8 @@ pub(super) struct Actor {
     hold: Hold<Mail>,
     pub(super) record: bus::Record,
     pub(super) resource_id: String,
+    /// What the first publisher came by.
+    pub(super) input: metrics::Input,
     pub(super) media: Option<bus::Media>,
     pub(super) claim: Option<Claim>,
     pub(super) registration: Option<bus::Registration>,
@@ -121,15 +123,16 @@ impl Actor {
 
     fn new(setup: Setup) -> Self {
         let (shared, room) = (setup.supervisor.shared.clone(), Arc::<OnceLock<Participant>>::default());
-        let metrics = || shared.metrics.clone();
-        let outlet = Outlet::new(room.clone(), setup.epoch, metrics());
-        let passage = Passage::new(room.clone(), metrics(), setup.epoch, shared.passthrough);
+        let (metrics, input) = (|| shared.metrics.clone(), setup.first.input());
+        let outlet = Outlet::new(room.clone(), setup.epoch, metrics(), input);
+        let passage = Passage::new(room.clone(), metrics(), input, setup.epoch, shared.passthrough);
         let mut actor = Self {
             shared,
             supervisor: setup.supervisor,
             hold: setup.hold,
             record: setup.record,
             resource_id: setup.resource_id,
+            input,
             media: setup.media,
             claim: setup.admitted.ok(),
             registration: setup.registration,
@@ -207,12 +210,12 @@ impl Actor {
                     source.stage = Stage::Flows(closer);
                     self.handle(Input::SourceAccepted(id));
                 } else {
-                    closer.close(&Why::TakenOver.broadcaster());
+                    closer.close(&Why::TakenOver);
                 }
             }
             News::Message(Message::TakeOver(request)) => {
                 self.shared.metrics.taken_over();
-                tracing::info!(peer = %request.peer, encoder = %request.encoder, "another publisher with the same key");
+                tracing::info!(peer = %request.peer(), encoder = %request.encoder(), "another publisher with the same key");
                 let id = self.add_source(request);
                 self.handle(Input::TookOver(id));
             }
@@ -307,7 +310,7 @@ impl Actor {
         while let Ok(message) = self.mailbox.try_recv() {
             match message {
                 Message::TakeOver(request) => self.deferred.push(request),
-                Message::Accepted(_, closer) => closer.close(&Why::Finished.broadcaster()),
+                Message::Accepted(_, closer) => closer.close(&Why::Finished),
                 _ => {}
             }
         }
@@ -317,7 +320,7 @@ impl Actor {
         for (_, source) in self.sources.drain() {
             match source.stage {
                 Stage::Asks(request) => self.deferred.push(request),
-                Stage::Flows(closer) => closer.close(&Why::Finished.broadcaster()),
+                Stage::Flows(closer) => closer.close(&Why::Finished),
                 Stage::Entering => {}
             }
         }
@@ -333,7 +336,7 @@ impl Actor {
             self.tasks.shutdown().await;
         }
         let outcome = self.over.expect("a session ends when it is over");
-        log_end(&self.shared, &outcome, self.epoch.elapsed());
+        log_end(&self.shared, self.input, &outcome, self.epoch.elapsed());
         drop(self.claim);
     }
 
@@ -342,11 +345,11 @@ impl Actor {
     }
 }
 
-fn log_end(shared: &Shared, outcome: &Outcome, lasted: Duration) {
+fn log_end(shared: &Shared, input: metrics::Input, outcome: &Outcome, lasted: Duration) {
     let seconds = lasted.as_secs();
     match outcome {
         Outcome::Refused(reason) => {
-            shared.refused(reason);
+            shared.refused(input, reason);
             tracing::warn!(reason = reason.label(), "publisher refused: {reason}");
         }
         Outcome::Ended(Why::Failed(reason)) => {

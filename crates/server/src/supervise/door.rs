@@ -2,15 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use intake::rtmp::Request;
 use livekit::bus::{self, Refusal};
-use session::{Budget, Demand, Entry, Hold, Ingress, Reason, Settings, Work};
+use session::{Budget, Demand, Entry, Hold, Ingress, Reason, Settings, Why, Work};
 use tracing::Instrument;
 
 use super::{
     Supervisor,
     actor::{Actor, FIRST, Setup},
     mail::{Mail, Mailbox},
+    publisher::Request,
 };
 use crate::logs;
 
@@ -20,16 +20,16 @@ const LOOK_UP: Duration = Duration::from_secs(4);
 impl Supervisor {
     /// Serves a connection that asks to publish, in a task of its own.
     pub fn admit(&self, request: Request) {
-        let (supervisor, peer) = (self.clone(), request.peer);
-        let span = tracing::info_span!("publisher", %peer, key = %request.key);
+        let (supervisor, peer) = (self.clone(), request.peer());
+        let span = tracing::info_span!("publisher", %peer, key = %request.key());
         self.tasks.spawn(async move { supervisor.enter(request).await }.instrument(span));
     }
 
     async fn enter(self, request: Request) {
-        if request.key.is_empty() {
+        if request.key().is_empty() {
             return self.turn_away(request, Reason::MissingKey).await;
         }
-        let record = match self.shared.io.ingress_by_key(&request.key, LOOK_UP).await {
+        let record = match self.shared.io.ingress_by_key(request.key(), LOOK_UP).await {
             Ok(record) => record,
             Err(bus::Error::NoIngress) => return self.turn_away(request, Reason::UnknownKey).await,
             Err(error) => {
@@ -42,11 +42,11 @@ impl Supervisor {
 
     /// Refused before there is an ingress to have a state.
     async fn turn_away(&self, request: Request, reason: Reason) {
-        self.shared.refused(&reason);
-        tracing::warn!(reason = reason.label(), encoder = %request.encoder, "publisher refused: {reason}");
+        self.shared.refused(request.input(), &reason);
+        tracing::warn!(reason = reason.label(), encoder = %request.encoder(), "publisher refused: {reason}");
         match reason {
             Reason::MissingKey | Reason::UnknownKey => request.wrong_key().await,
-            reason => request.reject(&reason.broadcaster()).await,
+            reason => request.reject(&Why::Failed(reason)).await,
         }
     }
 
@@ -74,9 +74,9 @@ impl Supervisor {
         mailbox: Mailbox,
         hold: Hold<Mail>,
     ) {
-        let (resource_id, epoch) = (crate::id::random("RT_"), Instant::now());
+        let (resource_id, epoch) = (crate::id::random(request.id_prefix()), Instant::now());
         let span = logs::session_span(&record.ingress_id, &resource_id, Some(&record.room));
-        let asked = record.admit(bus::Input::Rtmp);
+        let asked = record.admit(request.ingress_type());
         let ladder = asked.as_ref().ok().map(|media| super::plan(media, &self.shared.encoders).video);
         let demand =
             ladder.map_or_else(|| Demand::usual(Work::Rtmp), |ladder| Demand::new(Work::Rtmp, &ladder));

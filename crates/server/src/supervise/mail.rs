@@ -1,11 +1,13 @@
 //! The way to a session: a bounded mailbox, and what may be in it.
 
-use intake::rtmp::{Closer, Request};
 use livekit::room::{Error, Events, Participant};
 use session::{Input, Shutdown, SourceId, WorkerId};
 use tokio::sync::mpsc;
 
-use super::worker::Pulse;
+use super::{
+    publisher::{Closer, Request},
+    worker::Pulse,
+};
 
 /// What waits for a session's task. It answers within microseconds; a sender that finds it full waits.
 const MAIL: usize = 256;

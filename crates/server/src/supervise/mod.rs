@@ -7,6 +7,7 @@ mod govern;
 mod mail;
 mod passage;
 mod processes;
+mod publisher;
 mod report;
 mod room;
 mod sound;
@@ -27,6 +28,7 @@ use crate::metrics::{self, Metrics, Publication};
 pub use govern::Govern;
 use mail::Mail;
 pub use processes::Processes;
+pub use publisher::Request;
 pub use report::Counted;
 
 /// What all sessions of this process share.
@@ -65,13 +67,13 @@ impl Shared {
         self.admission.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn refused(&self, reason: &Reason) {
+    fn refused(&self, input: metrics::Input, reason: &Reason) {
         self.metrics.refused(reason.label());
         let how = match reason {
             Reason::ControlUnavailable => Publication::Internal,
             _ => Publication::Refused,
         };
-        self.metrics.published(metrics::Input::Rtmp, how);
+        self.metrics.published(input, how);
     }
 }
 

@@ -18,6 +18,7 @@ use crate::metrics::{self, Metrics, Origin};
 pub(super) struct Passage {
     room: Arc<OnceLock<Participant>>,
     metrics: Metrics,
+    input: metrics::Input,
     epoch: Instant,
     /// The operator allows it.
     enabled: bool,
@@ -50,10 +51,11 @@ impl Passage {
     pub(super) fn new(
         room: Arc<OnceLock<Participant>>,
         metrics: Metrics,
+        input: metrics::Input,
         epoch: Instant,
         enabled: bool,
     ) -> Self {
-        Self { room, metrics, epoch, enabled, inner: Mutex::default() }
+        Self { room, metrics, input, epoch, enabled, inner: Mutex::default() }
     }
 
     /// A worker starts, and this connection feeds the session from now on.
@@ -184,7 +186,7 @@ impl Passage {
         let Some(room) = self.room.get() else { return 0 };
         let came = MediaTime::from_duration(now.saturating_duration_since(self.epoch));
         let late = came.duration_since(frame.pts);
-        self.metrics.packet_latency(frame.output.kind(), metrics::Input::Rtmp, late);
+        self.metrics.packet_latency(frame.output.kind(), self.input, late);
         self.metrics.frame(frame.output, origin);
         u64::from(!room.write(frame))
     }

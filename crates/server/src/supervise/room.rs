@@ -15,11 +15,11 @@ use super::{
     actor::Actor,
     mail::{Mail, Message},
 };
-use crate::metrics::{self, Metrics};
+use crate::metrics::Metrics;
 
 impl Actor {
     pub(super) fn join(&mut self) {
-        self.running = Some(self.shared.metrics.session(metrics::Input::Rtmp, true));
+        self.running = Some(self.shared.metrics.session(self.input, true));
         let (options, mail) =
             (self.shared.room_options(&self.record, &self.resource_id, self.codec()), self.mail.clone());
         self.joining = Some(self.spawn(async move {

@@ -29,12 +29,18 @@ pub(super) struct Outlet {
     room: Arc<OnceLock<Participant>>,
     epoch: Instant,
     metrics: Metrics,
+    input: metrics::Input,
     mix: Arc<Mutex<Mix>>,
 }
 
 impl Outlet {
-    pub(super) fn new(room: Arc<OnceLock<Participant>>, epoch: Instant, metrics: Metrics) -> Self {
-        Self { room, epoch, metrics, mix: Arc::default() }
+    pub(super) fn new(
+        room: Arc<OnceLock<Participant>>,
+        epoch: Instant,
+        metrics: Metrics,
+        input: metrics::Input,
+    ) -> Self {
+        Self { room, epoch, metrics, input, mix: Arc::default() }
     }
 
     /// This connection feeds the session from now on.
@@ -64,7 +70,7 @@ impl Outlet {
         let Some(room) = self.room.get() else { return };
         for packet in out {
             let came = MediaTime::from_duration(self.epoch.elapsed());
-            self.metrics.packet_latency(Kind::Audio, metrics::Input::Rtmp, came.duration_since(packet.pts));
+            self.metrics.packet_latency(Kind::Audio, self.input, came.duration_since(packet.pts));
             self.metrics.sound_packet(if mix.untouched { "untouched" } else { "encoded" });
             room.write(packet);
         }

@@ -94,7 +94,7 @@ fn only_the_connection_that_feeds_the_session_is_heard() {
 fn lane() -> Lane {
     let epoch = Instant::now();
     let health = crate::health::Health::new();
-    let outlet = Outlet::new(Arc::default(), epoch, Metrics::new("node", health));
+    let outlet = Outlet::new(Arc::default(), epoch, Metrics::new("node", health), metrics::Input::Rtmp);
     outlet.begin(OURS);
     Lane::new(OURS, outlet, Audio::STEREO_96K)
 }

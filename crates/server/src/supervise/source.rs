@@ -5,12 +5,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use intake::rtmp::{Closer, CodecId, Event, Metadata, ProtocolError, Publisher, Request, Why};
+use intake::rtmp::{self, CodecId, Event, Metadata, ProtocolError, Publisher, Why};
 use media::{Kind, Unit};
 use session::{Input, SourceEnd, SourceId, Why as End};
 
-use super::{actor::Actor, feed::Feed, mail::Mail, passage::Passage, sound::Lane};
-use crate::metrics::{self, Metrics, Publication};
+use super::{
+    actor::Actor,
+    feed::Feed,
+    mail::Mail,
+    passage::Passage,
+    publisher::{Closer, Request},
+    sound::Lane,
+};
+use crate::metrics::{Metrics, Publication};
 
 /// The state machine hears of media this often: far under its own stall limits, far over the packet rate.
 pub(super) const SUMMARY: Duration = Duration::from_millis(200);
@@ -49,25 +56,27 @@ impl Actor {
         let sound = Lane::new(id, self.outlet.clone(), self.plan().audio);
         let Some(source) = self.sources.get_mut(&id) else { return };
         if let Stage::Asks(request) = std::mem::replace(&mut source.stage, Stage::Entering) {
-            tracing::info!(peer = %request.peer, encoder = %request.encoder, source = %id, "publisher accepted");
-            self.shared.metrics.published(metrics::Input::Rtmp, Publication::Success);
+            tracing::info!(peer = %request.peer(), encoder = %request.encoder(), source = %id, "publisher accepted");
+            self.shared.metrics.published(request.input(), Publication::Success);
             let ways = Ways {
                 feed: source.feed.clone(),
                 passage: self.passage.clone(),
                 mail: self.mail.clone(),
                 metrics: self.shared.metrics.clone(),
             };
-            self.spawn(run(id, request, ways, sound));
+            match request {
+                Request::Rtmp(request) => self.spawn(run(id, request, ways, sound)),
+            };
         }
     }
 
     pub(super) fn close(&mut self, id: SourceId, why: &End) {
         match self.sources.remove(&id).map(|source| source.stage) {
             Some(Stage::Asks(request)) => {
-                let reason = why.broadcaster().into_owned();
-                self.spawn(async move { request.reject(&reason).await });
+                let why = why.clone();
+                self.spawn(async move { request.reject(&why).await });
             }
-            Some(Stage::Flows(closer)) => closer.close(&why.broadcaster()),
+            Some(Stage::Flows(closer)) => closer.close(why),
             // Closed as soon as it says that it was accepted.
             Some(Stage::Entering) | None => {}
         }
@@ -89,7 +98,7 @@ struct Ways {
 }
 
 /// Tells the publisher to go on and reads it to its end.
-async fn run(id: SourceId, request: Request, ways: Ways, mut sound: Lane) {
+async fn run(id: SourceId, request: rtmp::Request, ways: Ways, mut sound: Lane) {
     let mail = &ways.mail;
     let mut publisher = match request.accept().await {
         Ok(publisher) => publisher,
@@ -99,7 +108,7 @@ async fn run(id: SourceId, request: Request, ways: Ways, mut sound: Lane) {
             return;
         }
     };
-    if !mail.accepted(id, publisher.closer()).await {
+    if !mail.accepted(id, Closer::Rtmp(publisher.closer())).await {
         return;
     }
     let end = read(id, &mut publisher, &ways, &mut sound).await;
