@@ -1,9 +1,10 @@
 //! WebRTC on `str0m`, sans-IO: datagrams and time in, datagrams and events out.
 //!
-//! [`Room`] publishes pre-encoded simulcast layers and Opus to an SFU. It opens no socket, starts no task and reads no
-//! clock: `livekit::room` gives it all three.
+//! [`Room`] publishes pre-encoded simulcast layers and Opus to an SFU; [`whip::Peer`] receives what a publisher sends. They
+//! open no socket, start no task and read no clock: `livekit::room` and `intake::whip` give them all three.
 #![forbid(unsafe_code)]
 
 pub mod room;
+pub mod whip;
 
 pub use room::Room;

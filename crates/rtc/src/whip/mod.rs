@@ -1,0 +1,18 @@
+//! One peer connection that receives what a WHIP publisher sends (RFC 9725).
+
+mod clock;
+mod engine;
+mod error;
+mod fragment;
+mod offer;
+mod peer;
+mod section;
+mod start;
+mod streams;
+mod types;
+
+pub use error::Error;
+pub use fragment::{Fragment, FragmentError};
+pub use offer::{Audio, Offer, OfferError, Video};
+pub use peer::Peer;
+pub use types::{Config, Event, Local, Mode, Patched, Stats, Track};
