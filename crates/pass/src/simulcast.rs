@@ -96,7 +96,7 @@ impl Layers {
     fn estimated(&self) -> Vec<Size> {
         let seen = || self.sizes.iter().enumerate().filter_map(|(place, size)| Some((place, (*size)?)));
         let last = self.sizes.len() - 1;
-        let rises = match (seen().next(), seen().last()) {
+        let rises = match (seen().next(), seen().next_back()) {
             (Some((one, small)), Some((other, large))) if one != other => area(small) <= area(large),
             // The smallest comes first: it stands at either end.
             (Some((place, _)), _) => place == 0 || place < last,
@@ -332,7 +332,11 @@ mod tests {
         let (mut best, now) = (Best::new(3), Instant::now());
         assert_eq!(second(&mut best, now, &[900, 300, 0], true), []);
         assert_eq!(best.wants(now + 970 * MS), None, "one has not begun");
-        assert_eq!(second(&mut best, now + 1000 * MS, &[900, 300, 100], true), [], "its key picture was before");
+        assert_eq!(
+            second(&mut best, now + 1000 * MS, &[900, 300, 100], true),
+            [],
+            "its key picture was before"
+        );
         assert_eq!(best.wants(now + 1970 * MS), Some(0));
         assert_eq!(second(&mut best, now + 2000 * MS, &[900, 300, 100], true), [0; 25]);
         assert_eq!(best.wants(now + 2970 * MS), None);

@@ -90,10 +90,10 @@ impl Actor {
 }
 
 /// Where a connection's media goes, and who hears of it.
-struct Ways {
+pub(super) struct Ways {
     feed: Arc<Feed>,
     passage: Arc<Passage>,
-    mail: Mail,
+    pub(super) mail: Mail,
     metrics: Metrics,
 }
 
@@ -116,7 +116,6 @@ async fn run(id: SourceId, request: rtmp::Request, ways: Ways, mut sound: Lane) 
 }
 
 async fn read(id: SourceId, publisher: &mut Publisher, ways: &Ways, sound: &mut Lane) -> SourceEnd {
-    let Ways { feed, passage, mail, metrics } = ways;
     let mut tally = Tally::new(id);
     loop {
         let unit = match publisher.recv().await {
@@ -124,7 +123,7 @@ async fn read(id: SourceId, publisher: &mut Publisher, ways: &Ways, sound: &mut 
             Some(Event::Metadata(metadata)) => {
                 tracing::debug!(?metadata, source = %id, "publisher describes itself");
                 for kind in promised(&metadata) {
-                    mail.input(Input::SourceFormat { source: id, kind }).await;
+                    ways.mail.input(Input::SourceFormat { source: id, kind }).await;
                 }
                 continue;
             }
@@ -135,13 +134,30 @@ async fn read(id: SourceId, publisher: &mut Publisher, ways: &Ways, sound: &mut 
             Some(_) => continue,
             None => return SourceEnd::Lost,
         };
-        let now = Instant::now();
-        if let Unit::Format(_, format) = &unit {
-            let kind = format.codec.kind();
-            mail.input(Input::SourceFormat { source: id, kind }).await;
-        }
-        if let Some(summary) = tally.count(&unit, now) {
-            mail.input(summary).await;
+        ways.take(id, unit, Instant::now(), sound, &mut tally).await;
+    }
+}
+
+impl Ways {
+    /// What came at `now` goes to the worker, or past it.
+    pub(super) async fn take(
+        &self,
+        id: SourceId,
+        unit: Unit,
+        now: Instant,
+        sound: &mut Lane,
+        tally: &mut Tally,
+    ) {
+        let Ways { feed, passage, mail, metrics } = self;
+        match &unit {
+            Unit::Format(_, format) => {
+                mail.input(Input::SourceFormat { source: id, kind: format.codec.kind() }).await;
+            }
+            Unit::Packet(packet) => {
+                if let Some(summary) = tally.count(packet.kind, packet.data.len(), now) {
+                    mail.input(summary).await;
+                }
+            }
         }
         let unit = feed.stamp(unit, now);
         for input in passage.source(id, &unit, now) {
@@ -179,7 +195,7 @@ fn promised(metadata: &Metadata) -> impl Iterator<Item = Kind> {
 }
 
 /// What came since the last summary, and what was dropped since the last line about it.
-struct Tally {
+pub(super) struct Tally {
     source: SourceId,
     /// The last summary; `None` before the first, which is due with the first packet.
     told: Option<Instant>,
@@ -190,17 +206,15 @@ struct Tally {
 }
 
 impl Tally {
-    fn new(source: SourceId) -> Self {
+    pub(super) fn new(source: SourceId) -> Self {
         Self { source, told: None, video_bytes: 0, audio_bytes: 0, dropped: 0, logged: None }
     }
 
     /// Counts what came at `now`; gives a summary when one is due.
-    fn count(&mut self, unit: &Unit, now: Instant) -> Option<Input> {
-        if let Unit::Packet(packet) = unit {
-            match packet.kind {
-                Kind::Video => self.video_bytes += packet.data.len() as u64,
-                Kind::Audio => self.audio_bytes += packet.data.len() as u64,
-            }
+    pub(super) fn count(&mut self, kind: Kind, bytes: usize, now: Instant) -> Option<Input> {
+        match kind {
+            Kind::Video => self.video_bytes += bytes as u64,
+            Kind::Audio => self.audio_bytes += bytes as u64,
         }
         let nothing = self.video_bytes + self.audio_bytes == 0;
         if nothing || self.told.is_some_and(|told| now.duration_since(told) < SUMMARY) {
@@ -229,25 +243,15 @@ impl Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bytes::Bytes;
-    use media::{MediaTime, Packet, TrackId};
 
     #[test]
     fn the_first_packet_is_told_at_once_and_the_others_together() {
         let start = Instant::now();
-        let unit = Unit::Packet(Packet {
-            track: TrackId(0),
-            kind: Kind::Video,
-            pts: MediaTime::ZERO,
-            dts: MediaTime::ZERO,
-            keyframe: true,
-            data: Bytes::from_static(&[0; 10]),
-        });
         let mut tally = Tally::new(SourceId(3));
         let told =
             |video_bytes| Some(Input::SourceMedia { source: SourceId(3), video_bytes, audio_bytes: 0 });
-        assert_eq!(tally.count(&unit, start), told(10));
-        assert_eq!(tally.count(&unit, start + SUMMARY / 2), None);
-        assert_eq!(tally.count(&unit, start + SUMMARY), told(20));
+        assert_eq!(tally.count(Kind::Video, 10, start), told(10));
+        assert_eq!(tally.count(Kind::Video, 10, start + SUMMARY / 2), None);
+        assert_eq!(tally.count(Kind::Video, 10, start + SUMMARY), told(20));
     }
 }
