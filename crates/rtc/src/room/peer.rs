@@ -1,91 +1,29 @@
-use std::{
-    collections::VecDeque,
-    net::SocketAddr,
-    time::{Duration, Instant},
-};
+use std::{collections::VecDeque, net::SocketAddr, time::Instant};
 
-use media::{Codec, Encoded, Kind, Layer, MediaTime, Output, Quality};
+use media::{Kind, Layer, Output, Quality};
 use str0m::{
-    Candidate, IceConnectionState, Input, Rtc,
+    IceConnectionState, Input, Rtc,
     change::{SdpAnswer, SdpPendingOffer},
-    media::{Frequency, KeyframeRequest, Pt},
-    net::{Protocol, Receive, TcpType, Transmit},
+    media::KeyframeRequest,
+    net::{Protocol, Receive, Transmit},
     stats::MediaEgressStats,
 };
 
-use super::{Epoch, Error, Keyframes, Pacer, track::Track};
-
-/// Sender reports of sound: str0m's 5 s would leave lips out of sync for that long after a join or a moved anchor.
-const AUDIO_REPORTS: Duration = Duration::from_secs(1);
-
-/// How often [`Event::Stats`] comes, for each output.
-const STATS_INTERVAL: Duration = Duration::from_secs(2);
-
-/// H.264 payload types (any dynamic ones will do), and constrained baseline 3.1, which every receiver decodes (RFC 7742).
-const H264_PT: u8 = 125;
-const H264_RTX_PT: u8 = 107;
-const H264_PROFILE_LEVEL: u32 = 0x42e01f;
-
-/// RTP times are unsigned while a pts may be a little below zero: this much is added to every pts.
-const RTP_OFFSET_SECONDS: i64 = 3600;
-
-/// Text of the peer's that goes into an error message.
-const QUOTE_BYTES: usize = 120;
-
-/// What has to be known before the first offer.
-#[derive(Debug, Clone, Copy)]
-pub struct Config {
-    /// The codec of a picture track, should one come: [`Codec::H264`] (baseline, packetization mode 1) or [`Codec::Vp8`].
-    pub video: Codec,
-    /// Offer redundant sound (RFC 2198): repairs single losses, doubles the rate.
-    pub red: bool,
-}
-
-/// What happened on the connection.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Event {
-    /// ICE and DTLS are up for the first time: frames go out from now on.
-    Connected,
-    /// ICE lost its path (`false`), or found one again (`true`).
-    Path(bool),
-    /// The peer closed DTLS. This room is over.
-    Closed,
-    /// The encoder of this layer is to make a keyframe.
-    KeyframeNeeded(Quality),
-    /// How an output fared lately.
-    Stats(OutputStats),
-}
-
-/// How an output fared, from the receiver's reports.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct OutputStats {
-    /// Which.
-    pub output: Output,
-    /// RTP payload and header bytes since the connection began, resends included.
-    pub bytes: u64,
-    /// Packets since the connection began, resends included.
-    pub packets: u64,
-    /// Packets that the SFU missed and did not get resent, since the connection began, as it says.
-    pub lost: u64,
-    /// The part of the packets that the receiver missed since the last such event, 0 to 1; `None` when it did not say.
-    pub loss: Option<f32>,
-    /// Round trip, when a report told.
-    pub rtt: Option<Duration>,
-}
+use super::{Config, Epoch, Error, Event, Keyframes, OutputStats, Pacer, track::Track};
 
 /// A sending peer connection.
 ///
 /// After any call, send what [`Room::poll_transmit`] yields, handle what [`Room::poll_event`] yields, and call
 /// [`Room::handle_timeout`] at [`Room::timeout`].
 pub struct Room {
-    rtc: Rtc,
-    video: Option<Track>,
-    audio: Option<Track>,
+    pub(super) rtc: Rtc,
+    pub(super) video: Option<Track>,
+    pub(super) audio: Option<Track>,
     pending: Option<SdpPendingOffer>,
-    connected: bool,
-    keyframes: Keyframes,
+    pub(super) connected: bool,
+    pub(super) keyframes: Keyframes,
     pacer: Pacer,
-    epoch: Epoch,
+    pub(super) epoch: Epoch,
     events: VecDeque<Event>,
     rtc_timeout: Instant,
 }
@@ -93,22 +31,8 @@ pub struct Room {
 impl Room {
     /// A connection without tracks and candidates. `epoch` comes from the connection before this one, if there was one.
     pub fn new(now: Instant, config: Config, epoch: Epoch) -> Result<Self, Error> {
-        let mut builder = Rtc::builder()
-            .clear_codecs()
-            .enable_opus(true, config.red)
-            .set_rtcp_report_interval_audio(AUDIO_REPORTS)
-            .set_stats_interval(Some(STATS_INTERVAL));
-        // One picture codec only: the SFU takes the first that it likes, and we send what was encoded.
-        match config.video {
-            Codec::H264 => {
-                let resend = Some(H264_RTX_PT.into());
-                builder.codec_config().add_h264(H264_PT.into(), resend, true, H264_PROFILE_LEVEL);
-            }
-            Codec::Vp8 => builder.codec_config().enable_vp8(true),
-            other => return Err(Error::Codec(other)),
-        }
         Ok(Self {
-            rtc: builder.build(now),
+            rtc: config.build(now)?,
             video: None,
             audio: None,
             pending: None,
@@ -119,36 +43,6 @@ impl Room {
             events: VecDeque::new(),
             rtc_timeout: now,
         })
-    }
-
-    /// Adds a UDP address of ours that the caller has bound. Best before the first offer, which then names it.
-    pub fn add_local_udp(&mut self, now: Instant, addr: SocketAddr) -> Result<(), Error> {
-        let candidate = Candidate::host(addr, Protocol::Udp)
-            .map_err(|error| Error::LocalCandidate { addr, reason: error.to_string() })?;
-        self.rtc.add_local_candidate(candidate);
-        self.settle(now)
-    }
-
-    /// Adds the local end of a TCP connection that the caller has opened to one of the peer's passive candidates (RFC 6544).
-    pub fn add_local_tcp(&mut self, now: Instant, addr: SocketAddr) -> Result<(), Error> {
-        let candidate = Candidate::builder().tcp().host(addr).tcptype(TcpType::Active).build();
-        let candidate =
-            candidate.map_err(|error| Error::LocalCandidate { addr, reason: error.to_string() })?;
-        self.rtc.add_local_candidate(candidate);
-        self.settle(now)
-    }
-
-    /// Adds one of the peer's candidates (`candidate:…`, RFC 8839 section 5.1). Says where it is: the caller may have to
-    /// bind an address that leads there, or to connect when it is TCP.
-    pub fn add_remote(&mut self, now: Instant, text: &str) -> Result<(Protocol, SocketAddr), Error> {
-        let candidate = Candidate::from_sdp_string(text).map_err(|error| Error::RemoteCandidate {
-            text: text.chars().take(QUOTE_BYTES).collect(),
-            reason: error.to_string(),
-        })?;
-        let place = (candidate.proto(), candidate.addr());
-        self.rtc.add_remote_candidate(candidate);
-        self.settle(now)?;
-        Ok(place)
     }
 
     /// Adds the picture track, to be in the next offer. `layers`: one to three, lowest first, each quality once, the last one
@@ -229,35 +123,6 @@ impl Room {
         self.pacer.is_full()
     }
 
-    /// Sends a frame: an Annex B access unit, a VP8 frame or an Opus packet. Returns false when it was dropped because its
-    /// output is not open.
-    pub fn write(&mut self, now: Instant, frame: &Encoded) -> Result<bool, Error> {
-        // Also for frames that are dropped: the anchor is the better known the more frames it has seen.
-        let wallclock = self.epoch.wallclock(now, frame.pts);
-        let Some(pt) = self.payload_type(frame.output).filter(|_| self.connected) else { return Ok(false) };
-        let (track, rid) = match frame.output {
-            Output::Audio => (&self.audio, None),
-            Output::Video(quality) => (&self.video, self.video.as_ref().and_then(|t| t.rid(quality))),
-        };
-        let Some(mid) = track.as_ref().and_then(|track| track.mid) else { return Ok(false) };
-        let Some(writer) = self.rtc.writer(mid) else { return Ok(false) };
-        let writer = match rid {
-            Some(rid) => writer.rid(rid),
-            None => writer,
-        };
-        let rate = match frame.output {
-            Output::Audio => Frequency::FORTY_EIGHT_KHZ,
-            Output::Video(_) => Frequency::NINETY_KHZ,
-        };
-        let time = rtp_time(frame.pts, rate);
-        writer.write(pt, wallclock, time, frame.data.as_ref()).map_err(Error::Engine)?;
-        if let (Output::Video(quality), true) = (frame.output, frame.keyframe) {
-            self.keyframes.sent(now, quality);
-        }
-        self.settle(now)?;
-        Ok(true)
-    }
-
     /// Asks for a keyframe of every layer, made at `from` or later, through the same limit as the SFU's requests.
     pub fn request_keyframes(&mut self, from: Instant) {
         for quality in self.video.iter().flat_map(|track| &track.qualities) {
@@ -322,16 +187,7 @@ impl Room {
         self.epoch
     }
 
-    fn payload_type(&mut self, output: Output) -> Option<Pt> {
-        let track = match output {
-            Output::Audio => self.audio.as_ref(),
-            Output::Video(quality) => self.video.as_ref().filter(|t| t.qualities.contains(&quality)),
-        };
-        let writer = self.rtc.writer(track?.mid?)?;
-        writer.payload_params().next().map(|params| params.pt())
-    }
-
-    fn settle(&mut self, now: Instant) -> Result<(), Error> {
+    pub(super) fn settle(&mut self, now: Instant) -> Result<(), Error> {
         self.rtc.handle_input(Input::Timeout(now)).map_err(Error::Engine)?;
         self.drain(now)
     }
@@ -390,10 +246,4 @@ impl Room {
             rtt: stats.rtt,
         }));
     }
-}
-
-/// The pts on the RTP clock. The same for all layers of a picture.
-fn rtp_time(pts: MediaTime, rate: Frequency) -> str0m::media::MediaTime {
-    let ticks = pts.ticks_at(rate.get()).saturating_add(RTP_OFFSET_SECONDS * i64::from(rate.get()));
-    str0m::media::MediaTime::new(u64::try_from(ticks).unwrap_or(0), rate)
 }
