@@ -13,8 +13,13 @@ pub enum Error {
         found: String,
     },
     /// Not a codec that a room takes.
-    #[error("codec {0}: a room takes video/H264 and video/VP8")]
-    Codec(media::Codec),
+    #[error("codec {codec}: a room takes {}", if *forward { "packets of video codecs" } else { "video/H264 and video/VP8" })]
+    Codec {
+        /// The codec.
+        codec: media::Codec,
+        /// Whether it was for packets, or for frames.
+        forward: bool,
+    },
     /// There is a track of this kind already.
     #[error("second {0} track: a room takes one")]
     TrackTwice(media::Kind),

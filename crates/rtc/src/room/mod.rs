@@ -1,4 +1,5 @@
-//! One peer connection that sends what an ingress has encoded: a picture track with one to three layers, and a sound track.
+//! One peer connection that sends what an ingress has encoded, or a publisher's packets as they are: a picture track with one
+//! to three layers, and a sound track.
 
 mod cadence;
 mod config;
@@ -7,6 +8,7 @@ mod error;
 mod event;
 mod ice;
 mod keyframes;
+mod numbers;
 mod pacer;
 mod peer;
 mod send;

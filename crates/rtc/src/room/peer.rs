@@ -9,7 +9,7 @@ use str0m::{
     stats::MediaEgressStats,
 };
 
-use super::{Config, Epoch, Error, Event, Keyframes, OutputStats, Pacer, track::Track};
+use super::{Config, Epoch, Error, Event, Keyframes, OutputStats, Pacer, send::Forward, track::Track};
 
 /// A sending peer connection.
 ///
@@ -21,6 +21,8 @@ pub struct Room {
     pub(super) audio: Option<Track>,
     pending: Option<SdpPendingOffer>,
     pub(super) connected: bool,
+    /// There when packets are forwarded, and frames are not.
+    pub(super) forward: Option<Forward>,
     pub(super) keyframes: Keyframes,
     pacer: Pacer,
     pub(super) epoch: Epoch,
@@ -37,6 +39,7 @@ impl Room {
             audio: None,
             pending: None,
             connected: false,
+            forward: config.forward.then(Forward::new),
             keyframes: Keyframes::default(),
             pacer: Pacer::new(now),
             epoch,
@@ -113,9 +116,9 @@ impl Room {
         self.settle(now)
     }
 
-    /// True when a frame of this output would go out: connected, and its track negotiated.
-    pub fn is_open(&mut self, output: Output) -> bool {
-        self.connected && self.payload_type(output).is_some()
+    /// True when a frame or packet of this output would go out: connected, and its track negotiated.
+    pub fn is_open(&self, output: Output) -> bool {
+        self.lane(output).is_some()
     }
 
     /// True while what is already under way should leave first.

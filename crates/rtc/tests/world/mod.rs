@@ -1,5 +1,10 @@
 //! A room, a peer that plays the SFU, and the network between them.
-#![allow(unreachable_pub, clippy::unwrap_used, reason = "modules of a test have no outside")]
+#![allow(
+    unreachable_pub,
+    dead_code,
+    clippy::unwrap_used,
+    reason = "modules of tests have no outside, and none needs all of it"
+)]
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -8,13 +13,14 @@ use std::{
 };
 
 use bytes::Bytes;
-use media::{Codec, Encoded, Layer, MediaTime, Output, Quality};
+use media::{Codec, Encoded, Layer, MediaTime, Output, Quality, RtpPacket};
 use sluicegate_rtc::room::{Config, Epoch, Event, Room};
 use str0m::{
     Candidate, Input, Rtc,
     change::SdpOffer,
     media::{MediaKind, Mid, Rid},
     net::{Protocol, Receive, Transmit},
+    rtp,
 };
 
 pub const MS: Duration = Duration::from_millis(1);
@@ -45,6 +51,8 @@ pub struct World {
     pub media_datagrams: usize,
     pub mids: HashMap<Mid, MediaKind>,
     pub got: HashMap<(MediaKind, Option<Rid>), Vec<Got>>,
+    /// What arrives when packets are forwarded, in the order in which it does.
+    pub packets: HashMap<(MediaKind, Option<Rid>), Vec<rtp::RtpPacket>>,
     pub events: Vec<(Instant, Event)>,
     pub most_at_once: usize,
 }
@@ -64,10 +72,14 @@ pub fn layers() -> Vec<Layer> {
 
 impl World {
     pub fn new(codec: Codec) -> Self {
+        Self::with(Config { video: codec, red: false, forward: false })
+    }
+
+    pub fn with(config: Config) -> Self {
         let now = Instant::now();
-        let mut room = Room::new(now, Config { video: codec, red: false }, Epoch::default()).unwrap();
+        let mut room = Room::new(now, config, Epoch::default()).unwrap();
         room.add_local_udp(now, addr(1)).unwrap();
-        let mut sfu = Rtc::builder().build(now);
+        let mut sfu = Rtc::builder().set_rtp_mode(config.forward).build(now);
         sfu.add_local_candidate(Candidate::host(addr(2), Protocol::Udp).unwrap());
         Self {
             now,
@@ -80,6 +92,7 @@ impl World {
             media_datagrams: 0,
             mids: HashMap::new(),
             got: HashMap::new(),
+            packets: HashMap::new(),
             events: vec![],
             most_at_once: 0,
         }
@@ -87,15 +100,24 @@ impl World {
 
     /// Publishes three layers and sound, and lets them connect.
     pub fn connected(codec: Codec) -> Self {
-        let mut world = Self::new(codec);
-        world.room.add_video(&layers(), "stream", "picture").unwrap();
+        Self::new(codec).publish(&layers())
+    }
+
+    /// The same with packets that are forwarded.
+    pub fn forwarding(codec: Codec, layers: &[Layer]) -> Self {
+        Self::with(Config { video: codec, red: false, forward: true }).publish(layers)
+    }
+
+    fn publish(mut self, layers: &[Layer]) -> Self {
+        let world = &mut self;
+        world.room.add_video(layers, "stream", "picture").unwrap();
         world.room.add_audio("stream", "sound").unwrap();
         world.negotiate();
         world.trickle();
         for _ in 0..3_000 {
             if world.has(&Event::Connected) {
                 world.run(100 * MS);
-                return world;
+                return self;
             }
             world.run(ROUND);
         }
@@ -189,6 +211,12 @@ impl World {
                     };
                     self.got.entry((self.mids[&data.mid], data.rid)).or_default().push(got);
                 }
+                str0m::Output::Event(str0m::Event::RtpPacket(packet)) => {
+                    let mut api = self.sfu.direct_api();
+                    let stream = api.stream_rx(&packet.header.ssrc).unwrap();
+                    let place = (self.mids[&stream.mid()], stream.rid());
+                    self.packets.entry(place).or_default().push(packet);
+                }
                 str0m::Output::Event(_) => {}
             }
         }
@@ -197,6 +225,12 @@ impl World {
     pub fn write(&mut self, output: Output, pts: MediaTime, keyframe: bool, data: Vec<u8>) -> bool {
         let frame = Encoded { output, pts, keyframe, data: Bytes::from(data) };
         let sent = self.room.write(self.now, &frame).unwrap();
+        self.step();
+        sent
+    }
+
+    pub fn forward(&mut self, output: Output, packet: &RtpPacket) -> bool {
+        let sent = self.room.forward(self.now, output, packet).unwrap();
         self.step();
         sent
     }
