@@ -12,6 +12,7 @@ mod secret;
 mod section;
 #[cfg(test)]
 mod tests;
+mod whip;
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -22,6 +23,7 @@ pub use pipeline::trial::Wish;
 pub use rtc::{Filter, Network, NodeIp, Rtc, UdpPorts};
 pub use secret::Secret;
 pub use section::Problem;
+pub use whip::Tls;
 
 use section::{Findings, Section};
 
@@ -46,8 +48,14 @@ pub struct Config {
     pub debug_handler_port: Option<u16>,
     /// RTMP; `None`: off.
     pub rtmp_port: Option<u16>,
-    /// WHIP; `None`: off.
+    /// WHIP over HTTP; `None`: off.
     pub whip_port: Option<u16>,
+    /// WHIP over HTTPS; `None`: off.
+    pub whip_tls_port: Option<u16>,
+    /// Always there with `whip_tls_port`.
+    pub tls: Option<Tls>,
+    /// STUN and TURN servers that WHIP clients are told.
+    pub whip_ice_servers: Vec<String>,
     /// Let the SFU handle WHIP that is not transcoded.
     pub whip_proxy_enabled: bool,
     /// Logs.
@@ -120,10 +128,9 @@ pub fn load(text: &str, env: Env) -> Result<Loaded, Invalid> {
         let keys = findings.unneeded.join(", ");
         warnings.push(format!("these keys of the Go worker are not needed here and change nothing: {keys}"));
     }
-    if findings.whip {
+    if config.as_ref().is_some_and(|config| config.whip_proxy_enabled) {
         warnings.push(
-            "this version does not serve WHIP: whip_port, whip_proxy_enabled and rtc_config (but for its port range) \
-             change nothing"
+            "whip_proxy_enabled changes nothing: WHIP streams that are not transcoded are passed on by this server itself"
                 .to_owned(),
         );
     }
@@ -169,10 +176,11 @@ fn root(s: &mut Section<'_>, env: Env) -> Option<Config> {
     let api_secret =
         required(s, "api_secret", "LIVEKIT_API_SECRET", env.api_secret.map(|s| s.reveal().to_owned()));
     let ws_url = ws_url(s, env.ws_url);
-    s.note_whip(&["whip_port", "whip_proxy_enabled"]);
     let all = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
     let ports = Ports::read(s);
     let bind_address = s.parsed("bind_address", ip_address).unwrap_or(all);
+    let tls = whip::tls(s, ports.whip_tls);
+    let whip_ice_servers = s.list("whip_ice_servers", whip::ice_server);
     let whip_proxy_enabled = s.flag("whip_proxy_enabled", false);
     let logging = s.section("logging", logging::read);
     let rtc = s.section("rtc_config", rtc::read);
@@ -191,6 +199,9 @@ fn root(s: &mut Section<'_>, env: Env) -> Option<Config> {
         debug_handler_port: ports.debug,
         rtmp_port: ports.rtmp,
         whip_port: ports.whip,
+        whip_tls_port: ports.whip_tls,
+        tls,
+        whip_ice_servers,
         whip_proxy_enabled,
         logging,
         rtc,
@@ -257,6 +268,7 @@ struct Ports {
     debug: Option<u16>,
     rtmp: Option<u16>,
     whip: Option<u16>,
+    whip_tls: Option<u16>,
 }
 
 impl Ports {
@@ -278,6 +290,7 @@ impl Ports {
         Self {
             rtmp: port("rtmp_port", Some(1935)),
             whip: port("whip_port", Some(8080)),
+            whip_tls: port("whip_tls_port", None),
             health: port("health_port", None),
             prometheus: port("prometheus_port", None),
             debug: port("debug_handler_port", None),

@@ -33,8 +33,6 @@ pub(super) struct Findings {
     pub(super) problems: Vec<Problem>,
     /// Keys that the Go worker has and this server does without, as they were met.
     pub(super) unneeded: Vec<String>,
-    /// The document asks for WHIP.
-    pub(super) whip: bool,
     /// Every key that the readers asked for, with its sections: the list of known keys, whatever the document holds.
     pub(super) known: Vec<String>,
 }
@@ -234,15 +232,6 @@ impl<'a> Section<'a> {
                 self.findings.unneeded.push(path);
             }
         }
-    }
-
-    /// Notes that the document asks for WHIP with one of these keys; -1 and false are no such wish.
-    pub(super) fn note_whip(&mut self, keys: &[&str]) {
-        let wish = |(name, node): &(String, Node)| {
-            let off = matches!(&node.value, Value::Scalar(text) if ["-1", "false"].contains(&text.as_str()));
-            keys.contains(&name.as_str()) && !off && !matches!(node.value, Value::Null)
-        };
-        self.findings.whip |= self.entries.iter().any(wish);
     }
 
     /// Reports a value of this section that is well formed but cannot be used.

@@ -79,12 +79,12 @@ fn good(text: &str) -> Config {
     load(text, Env::default()).unwrap_or_else(|invalid| panic!("{invalid}")).config
 }
 
-fn with(text: &str) -> Config {
+pub(super) fn with(text: &str) -> Config {
     good(&format!("{LEAST}{text}"))
 }
 
 /// The problems of the least document with `text` added, one line each.
-fn problems(text: &str) -> Vec<String> {
+pub(super) fn problems(text: &str) -> Vec<String> {
     let invalid = load(&format!("{LEAST}{text}"), Env::default()).unwrap_err();
     invalid.problems.iter().map(Problem::to_string).collect()
 }
@@ -110,9 +110,8 @@ fn a_body_of_the_helm_chart_is_taken_with_what_its_author_should_know() {
     assert_eq!(loaded.config.health_port, Some(7888));
     assert_eq!(loaded.config.redis.password.expose(), "0123");
     assert!(loaded.config.rtc.use_external_ip);
-    assert_eq!(loaded.warnings.len(), 2);
+    assert_eq!(loaded.warnings.len(), 1);
     assert!(loaded.warnings[0].ends_with(": http_relay_port, serviceType"), "{:?}", loaded.warnings);
-    assert!(loaded.warnings[1].contains("does not serve WHIP"), "{:?}", loaded.warnings);
 }
 
 #[test]
@@ -254,11 +253,9 @@ fn ports_are_off_at_minus_one_and_default_at_zero() {
 }
 
 #[test]
-fn who_asks_for_whip_is_told_that_there_is_none() {
+fn who_asks_for_the_proxy_is_told_that_it_is_not_needed() {
     let warnings = |text: &str| load(&format!("{LEAST}{text}"), Env::default()).unwrap().warnings.len();
-    assert_eq!(warnings(""), 0);
-    assert_eq!(warnings("whip_port: -1\nwhip_proxy_enabled: false\n"), 0);
-    assert_eq!(warnings("whip_port: 8080\n"), 1);
+    assert_eq!(warnings("whip_port: 8080\nwhip_proxy_enabled: false\n"), 0);
     assert_eq!(warnings("whip_proxy_enabled: true\n"), 1);
 }
 
