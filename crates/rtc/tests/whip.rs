@@ -44,7 +44,8 @@ fn layers(count: usize) -> Vec<Layer> {
 impl World {
     fn new(video: Codec, count: usize) -> Self {
         let now = Instant::now();
-        let mut publisher = Room::new(now, room::Config { video, red: false }, Epoch::default()).unwrap();
+        let mut publisher =
+            Room::new(now, room::Config { video, red: false, forward: false }, Epoch::default()).unwrap();
         publisher.add_local_udp(now, address(1)).unwrap();
         publisher.add_video(&layers(count), "stream", "picture").unwrap();
         publisher.add_audio("stream", "sound").unwrap();
