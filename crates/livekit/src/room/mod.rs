@@ -6,6 +6,7 @@
 
 mod backoff;
 mod event;
+mod feed;
 mod hold;
 mod link;
 mod loss;
@@ -16,6 +17,7 @@ mod outbox;
 mod participant;
 mod resume;
 mod shared;
+mod signals;
 mod sockets;
 mod task;
 mod tcp;

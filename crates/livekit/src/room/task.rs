@@ -3,9 +3,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use livekit_protocol::signal_response::Message;
 use livekit_signaling::SignalEvent;
-use media::Output;
 use tokio::time::{sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -16,28 +14,14 @@ use super::{
     link::{Failure, Link},
     loss::Loss,
     outbox::Outbox,
-    resume::{self, Outcome},
-    shared::{Desired, OUTPUTS, Shared},
+    resume::Outcome,
+    shared::{Desired, Shared},
     sockets::{Arrival, DATAGRAM_BYTES},
-    verdict::{self, Verdict},
 };
 
 /// How long a participant tries to get back. A server that is being replaced needs seconds; a publisher whose media goes
 /// nowhere for longer should know.
 const RECOVERY_BUDGET: Duration = Duration::from_secs(60);
-
-/// ICE finds a path again by itself after a short outage; past this it gets a restart,
-const PATH_PATIENCE: Duration = Duration::from_secs(2);
-
-/// and past this a new join.
-const PATH_DEADLINE: Duration = Duration::from_secs(10);
-
-/// The server's LeaveRequest and its DTLS goodbye race; only the former says whether we may come back.
-const GOODBYE_GRACE: Duration = Duration::from_secs(1);
-
-/// The SFU's first PLI may come before the subscriber can receive: that keyframe is lost, and the next PLI is due only after
-/// a second. One more keyframe this long after the first subscription closes the gap.
-const SUBSCRIBED_KEYFRAME: Duration = Duration::from_millis(300);
 
 /// Nothing waits longer than this unseen (an event that found the channel full, say).
 const HEARTBEAT: Duration = Duration::from_millis(500);
@@ -46,7 +30,7 @@ const HEARTBEAT: Duration = Duration::from_millis(500);
 const LAST_EVENT_DEADLINE: Duration = Duration::from_secs(1);
 
 /// How a link ended.
-enum Exit {
+pub(super) enum Exit {
     Left,
     Ended(Reason),
     Rejoin(String),
@@ -64,17 +48,17 @@ enum Wake {
 
 /// A participant's life, over one or more links.
 pub(super) struct Task {
-    options: Options,
-    shared: Arc<Shared>,
+    pub(super) options: Options,
+    pub(super) shared: Arc<Shared>,
     leave: CancellationToken,
-    events: Outbox,
+    pub(super) events: Outbox,
     /// Since when media should flow and does not.
-    ailing: Option<Instant>,
-    backoff: Backoff,
+    pub(super) ailing: Option<Instant>,
+    pub(super) backoff: Backoff,
     /// Frames that queue B has dropped, as logged.
-    dropped: u64,
-    hold: Hold,
-    sound_loss: Loss,
+    pub(super) dropped: u64,
+    pub(super) hold: Hold,
+    pub(super) sound_loss: Loss,
 }
 
 impl Task {
@@ -228,68 +212,6 @@ impl Task {
         Ok(exit)
     }
 
-    /// Moves frames from the queues to the network: sound first, then the lowest layer first, so that what starves under
-    /// congestion is the top layer.
-    fn feed(&mut self, link: &mut Link, now: Instant) -> Result<(), rtc::room::Error> {
-        for output in OUTPUTS {
-            if !link.peer.is_open(output) {
-                self.shared.clear(output);
-                self.hold.clear(output);
-                continue;
-            }
-            self.hold.take_in(now, output, &self.shared);
-            while !link.peer.is_congested()
-                && let Some(frame) = self.hold.pop(now, output)
-            {
-                link.peer.write(now, &frame)?;
-            }
-            if let (Output::Video(quality), true) = (output, self.shared.take_starved(output)) {
-                link.peer.request_keyframe(now, quality);
-            }
-        }
-        Ok(())
-    }
-
-    /// What the peer connection has to tell.
-    fn note(&mut self, link: &mut Link, now: Instant) {
-        use rtc::room::Event as Peer;
-        while let Some(event) = link.peer.poll_event(now) {
-            match event {
-                Peer::Connected => {
-                    (link.clocks.tcp, link.clocks.connected) = (None, None);
-                    self.ailing = None;
-                    self.backoff = Backoff::default();
-                    self.events.push(Event::Connected);
-                }
-                Peer::Path(true) => (link.clocks.restart, link.clocks.path) = (None, None),
-                Peer::Path(false) => {
-                    link.clocks.restart = Some(now + PATH_PATIENCE);
-                    link.clocks.path = Some(now + PATH_DEADLINE);
-                }
-                Peer::Closed => link.clocks.goodbye = Some(now + GOODBYE_GRACE),
-                Peer::KeyframeNeeded(quality) => self.events.push(Event::KeyframeNeeded(quality)),
-                Peer::Stats(stats) => {
-                    self.log_drops();
-                    let sound = stats.loss.filter(|_| stats.output == Output::Audio);
-                    if let Some(step) = sound.and_then(|loss| self.sound_loss.note(loss)) {
-                        self.events.push(Event::SoundLoss(step));
-                    }
-                    self.events.push(Event::Stats(stats));
-                }
-            }
-        }
-    }
-
-    /// One line for all frames lost since the last one.
-    fn log_drops(&mut self) {
-        let dropped = self.shared.dropped();
-        if dropped > self.dropped {
-            let frames = dropped - self.dropped;
-            tracing::warn!(frames, "queue B from the encoders to the room dropped frames");
-            self.dropped = dropped;
-        }
-    }
-
     fn check_clocks(&mut self, link: &mut Link, now: Instant) -> Result<Option<Exit>, rtc::room::Error> {
         let clocks = &mut link.clocks;
         let over = |at: Option<Instant>| at.is_some_and(|at| at <= now);
@@ -316,79 +238,5 @@ impl Task {
             return Ok(None);
         };
         Ok(Some(Exit::Rejoin(why.into())))
-    }
-
-    fn on_signal_lost(&mut self, link: &mut Link, now: Instant, why: &str) -> Option<Exit> {
-        if link.resuming.is_some() {
-            return None; // the old connection's end, which the resume brought about
-        }
-        if link.clocks.goodbye.is_some() {
-            return Some(Exit::Rejoin("the server closed both connections".into()));
-        }
-        if link.peer.awaits_answer() {
-            return Some(Exit::Rejoin(format!("signalling lost during a negotiation: {why}")));
-        }
-        tracing::info!(%why, "signalling lost, resuming");
-        self.ailing.get_or_insert(now);
-        self.events.push(Event::Reconnecting(format!("signalling: {why}")));
-        link.resuming = Some(resume::start(link.client.clone()));
-        None
-    }
-
-    async fn on_resume(
-        &mut self,
-        link: &mut Link,
-        now: Instant,
-        outcome: Outcome,
-    ) -> Result<Option<Exit>, rtc::room::Error> {
-        link.resuming = None;
-        match outcome {
-            Outcome::Open if link.resync(now)? => Ok(None),
-            Outcome::Open => {
-                self.on_resumed(link).await;
-                Ok(None)
-            }
-            Outcome::Rejoin(why) => Ok(Some(Exit::Rejoin(why))),
-            Outcome::End(reason) => Ok(Some(Exit::Ended(reason))),
-        }
-    }
-
-    async fn on_resumed(&mut self, link: &mut Link) {
-        link.release_signals().await;
-        tracing::info!("resumed");
-        self.ailing = None;
-        self.events.push(Event::Resumed);
-    }
-
-    async fn on_signal(
-        &mut self,
-        link: &mut Link,
-        now: Instant,
-        message: Message,
-    ) -> Result<Option<Exit>, rtc::room::Error> {
-        match message {
-            Message::Answer(answer) => {
-                let ended_restart = link.on_answer(now, &answer)?;
-                if ended_restart {
-                    self.on_resumed(link).await;
-                }
-            }
-            Message::Trickle(trickle) => link.on_trickle(now, &trickle)?,
-            Message::TrackPublished(published) => link.on_published(published, &mut self.events),
-            Message::SubscribedQualityUpdate(update) => {
-                link.on_quality(now, &update, &self.options, &mut self.events);
-            }
-            Message::TrackSubscribed(_) => link.peer.request_keyframes(now + SUBSCRIBED_KEYFRAME),
-            Message::Leave(leave) => match verdict::of(&leave) {
-                Verdict::End(reason) => return Ok(Some(Exit::Ended(reason))),
-                Verdict::Rejoin(why) => return Ok(Some(Exit::Rejoin(why))),
-                Verdict::Resume(why) => return Ok(self.on_signal_lost(link, now, &why)),
-            },
-            Message::RequestResponse(response) if response.reason != 0 => {
-                tracing::warn!(reason = response.reason, text = response.message, "server refused a request");
-            }
-            _ => {}
-        }
-        Ok(None)
     }
 }
