@@ -1,5 +1,6 @@
 //! A participant in a room of the real livekit-server.
 
+#[allow(dead_code, reason = "room_forward.rs uses the rest")]
 mod support;
 
 use std::{
@@ -95,16 +96,16 @@ async fn the_room_chooses_layers_and_unwatched_ones_are_told() {
     viewer.want(&track_sid, VideoQuality::Low).await;
     let low = Event::Wanted(BTreeSet::from([Quality::Low]));
     let down = player.play_until(&room, &mut events, "only low is wanted", |e| *e == low);
-    watching(&mut viewer, down).await;
+    viewer.watch(down).await;
     viewer.want(&track_sid, VideoQuality::High).await;
     let all = Event::Wanted(Quality::ALL.into());
     let up = player.play_until(&room, &mut events, "all are wanted", |e| *e == all);
-    let (mut seen, _) = watching(&mut viewer, up).await;
+    let (mut seen, _) = viewer.watch(up).await;
     // The SFU's PLI may be faster than its update, and one keyframe serves both.
     let key = |e: &Event| *e == Event::KeyframeNeeded(Quality::High);
     if !seen.iter().any(key) {
         let key = player.play_until(&room, &mut events, "a keyframe of the layer that is back", key);
-        seen.extend(watching(&mut viewer, key).await.0);
+        seen.extend(viewer.watch(key).await.0);
     }
     let repeated = seen.iter().filter(|e| matches!(e, Event::Wanted(_))).count();
     assert_eq!(repeated, 1, "an update that changes nothing is not told: {seen:?}");
@@ -195,7 +196,7 @@ async fn lost_signalling_is_resumed_with_the_same_sids_while_media_flows() {
     for round in 0..3 {
         proxy.cut();
         let resume = player.play_until(&room, &mut events, "resumed", |e| *e == Event::Resumed);
-        let (seen, unbroken) = watching(&mut viewer, resume).await;
+        let (seen, unbroken) = viewer.watch(resume).await;
         assert!(unbroken, "round {round}: a picture is missing");
         let rejoined = seen.iter().any(|e| matches!(e, Event::Rejoined(_) | Event::Published { .. }));
         assert!(!rejoined, "round {round}: {seen:?}");
@@ -311,18 +312,6 @@ async fn dropping_the_last_handle_leaves() {
     server.participant("a clone keeps it", |_| true).await;
     drop(clone);
     assert_eq!(events_end(&mut events).await, Event::Ended(Reason::Left));
-}
-
-/// Watches while something else goes on; returns that, and whether every picture in between came whole and in order.
-async fn watching<T>(viewer: &mut Viewer, other: impl Future<Output = T>) -> (T, bool) {
-    let mut unbroken = true;
-    tokio::pin!(other);
-    loop {
-        tokio::select! {
-            value = &mut other => return (value, unbroken),
-            seen = viewer.next() => unbroken &= seen.contiguous || seen.kind == Kind::Audio,
-        }
-    }
 }
 
 async fn events_end(events: &mut room::Events) -> Event {

@@ -2,7 +2,7 @@ use std::time::{Duration, Instant};
 
 use media::Output;
 
-use super::{Event, backoff::Backoff, link::Link, shared::OUTPUTS, task::Task};
+use super::{Event, backoff::Backoff, lanes::OUTPUTS, link::Link, task::Task};
 
 /// ICE finds a path again by itself after a short outage; past this it gets a restart,
 const PATH_PATIENCE: Duration = Duration::from_secs(2);
@@ -15,8 +15,8 @@ const GOODBYE_GRACE: Duration = Duration::from_secs(1);
 
 /// What goes into the peer connection, and what it has to tell.
 impl Task {
-    /// Moves frames from the queues to the network: sound first, then the lowest layer first, so that what starves under
-    /// congestion is the top layer.
+    /// Moves frames or packets from the queues to the network: sound first, then the lowest layer first, so that what
+    /// starves under congestion is the top layer.
     pub(super) fn feed(&mut self, link: &mut Link, now: Instant) -> Result<(), rtc::room::Error> {
         for output in OUTPUTS {
             if !link.peer.is_open(output) {
@@ -24,15 +24,37 @@ impl Task {
                 self.hold.clear(output);
                 continue;
             }
-            self.hold.take_in(now, output, &self.shared);
-            while !link.peer.is_congested()
-                && let Some(frame) = self.hold.pop(now, output)
-            {
-                link.peer.write(now, &frame)?;
+            if self.shared.forward {
+                self.feed_packets(link, now, output)?;
+            } else {
+                self.feed_frames(link, now, output)?;
             }
             if let (Output::Video(quality), true) = (output, self.shared.take_starved(output)) {
                 link.peer.request_keyframe(now, quality);
             }
+        }
+        Ok(())
+    }
+
+    fn feed_frames(&mut self, link: &mut Link, now: Instant, output: Output) -> Result<(), rtc::room::Error> {
+        self.hold.take_in(now, output, &self.shared.frames);
+        while !link.peer.is_congested()
+            && let Some(frame) = self.hold.pop(now, output)
+        {
+            link.peer.write(now, &frame)?;
+        }
+        Ok(())
+    }
+
+    /// Packets are not held: the publisher has given them their rhythm.
+    fn feed_packets(&self, link: &mut Link, now: Instant, output: Output) -> Result<(), rtc::room::Error> {
+        while !link.peer.is_congested()
+            && let Some((packet, cut)) = self.shared.packets.pop(output)
+        {
+            if cut {
+                link.peer.pause(output);
+            }
+            link.peer.forward(now, output, &packet.rtp)?;
         }
         Ok(())
     }
@@ -67,12 +89,12 @@ impl Task {
         }
     }
 
-    /// One line for all frames lost since the last one.
+    /// One line for all frames or packets lost since the last one.
     fn log_drops(&mut self) {
         let dropped = self.shared.dropped();
         if dropped > self.dropped {
             let frames = dropped - self.dropped;
-            tracing::warn!(frames, "queue B from the encoders to the room dropped frames");
+            tracing::warn!(frames, "queue B on the way to the room dropped frames, or packets");
             self.dropped = dropped;
         }
     }

@@ -6,7 +6,7 @@ use std::{
 use media::{Encoded, Output};
 use rtc::room::Cadence;
 
-use super::shared::{OUTPUTS, Shared, index};
+use super::lanes::{Lanes, OUTPUTS, index};
 
 /// How much later than a picture that leaves together with it sound is heard: libwebrtc's jitter buffer holds even sound for
 /// 35 to 50 ms; pictures stay 15 to 20 ms in theirs, and are then decoded. Tuned by hand with one clip and one subscriber
@@ -29,10 +29,10 @@ pub(super) struct Hold {
 
 impl Hold {
     /// Takes frames of `output` out of its queue and gives each its time.
-    pub(super) fn take_in(&mut self, now: Instant, output: Output, shared: &Shared) {
+    pub(super) fn take_in(&mut self, now: Instant, output: Output, frames: &Lanes<Encoded>) {
         let held = &mut self.held[index(output)];
         while held.len() < HELD
-            && let Some(frame) = shared.pop(output)
+            && let Some((frame, _)) = frames.pop(output)
         {
             let due = match output {
                 Output::Audio => self.cadence.due(now, frame.pts),
@@ -78,9 +78,9 @@ mod tests {
 
     /// Writes a frame that comes at `at` (ms) and gives back when it is to leave.
     fn leaves(hold: &mut Hold, start: Instant, output: Output, pts: i64, at: u32) -> u128 {
-        let shared = Shared::new();
-        shared.write(frame(output, pts));
-        hold.take_in(start + at * MS, output, &shared);
+        let frames = Lanes::new();
+        frames.push(output, frame(output, pts));
+        hold.take_in(start + at * MS, output, &frames);
         let due = hold.held[index(output)].back().unwrap().0;
         assert_eq!(hold.pop(due - MS.min(due - start), output).is_some(), due == start);
         hold.clear(output);
@@ -107,13 +107,13 @@ mod tests {
     #[test]
     fn pictures_keep_their_order() {
         let (start, mut hold) = (Instant::now(), Hold::default());
-        let shared = Shared::new();
-        shared.write(frame(Output::Audio, 0));
-        hold.take_in(start, Output::Audio, &shared);
+        let frames = Lanes::new();
+        frames.push(Output::Audio, frame(Output::Audio, 0));
+        hold.take_in(start, Output::Audio, &frames);
         for pts in [0, 33, 10, 66] {
-            shared.write(frame(HIGH, pts));
+            frames.push(HIGH, frame(HIGH, pts));
         }
-        hold.take_in(start, HIGH, &shared);
+        hold.take_in(start, HIGH, &frames);
         let late = start + Duration::from_secs(1);
         let order: Vec<_> = std::iter::from_fn(|| hold.pop(late, HIGH)).map(|f| f.pts.millis()).collect();
         assert_eq!(order, [0, 33, 10, 66]);

@@ -185,7 +185,7 @@ impl Link {
 fn new_peer(options: &Options, epoch: Epoch, sockets: &Sockets) -> Result<Room, Failure> {
     let refused = |error: rtc::room::Error| Failure::Refused(error.to_string());
     let now = Instant::now();
-    let config = Config { video: options.video_codec, red: options.red, forward: false };
+    let config = Config { video: options.video_codec, red: options.red, forward: options.forward };
     let mut peer = Room::new(now, config, epoch).map_err(refused)?;
     for addr in sockets.addresses() {
         peer.add_local_udp(now, addr).map_err(refused)?;

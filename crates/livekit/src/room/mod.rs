@@ -1,5 +1,5 @@
-//! A participant in a LiveKit room that publishes what an ingress has encoded, and stays there: it resumes when signalling
-//! is lost, and joins again when the server has forgotten it.
+//! A participant in a LiveKit room that publishes what an ingress has encoded, or a publisher's packets as they are, and
+//! stays there: it resumes when signalling is lost, and joins again when the server has forgotten it.
 //!
 //! [`join`] gives a [`Participant`] to say things to and the [`Events`] that it answers with. One task drives both: the
 //! signalling (`livekit-signaling`), the media (`rtc::Room`), and the UDP sockets.
@@ -8,6 +8,7 @@ mod backoff;
 mod event;
 mod feed;
 mod hold;
+mod lanes;
 mod link;
 mod loss;
 mod messages;

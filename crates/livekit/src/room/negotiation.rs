@@ -46,7 +46,8 @@ impl Link {
         if let (Some(track), None) = (&desired.audio, &self.told.audio) {
             let cid = new_cid();
             self.peer.add_audio(&options.stream, &cid)?;
-            self.say(Message::AddTrack(messages::add_audio(track, options.red, &cid, &options.stream)));
+            let red = options.red && !options.forward;
+            self.say(Message::AddTrack(messages::add_audio(track, red, &cid, &options.stream)));
             self.told.audio = Some(cid);
         }
         if let Some(sdp) = self.peer.offer(now)? {

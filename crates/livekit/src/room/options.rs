@@ -40,10 +40,13 @@ pub struct Options {
     pub token: TokenSource,
     /// Attributes of the participant on top of the token's, set after each join (`ingress.resourceID`).
     pub attributes: BTreeMap<String, String>,
-    /// What a picture track will be coded in: [`Codec::H264`] or [`Codec::Vp8`]. Part of the first offer, even when sound comes first.
+    /// What a picture track will be coded in: [`Codec::H264`] or [`Codec::Vp8`], with `forward` also [`Codec::H265`],
+    /// [`Codec::Vp9`] or [`Codec::Av1`]. Part of the first offer, even when sound comes first.
     pub video_codec: Codec,
-    /// Send redundant sound (RFC 2198).
+    /// Send redundant sound (RFC 2198). Not with `forward`.
     pub red: bool,
+    /// A publisher's RTP packets are sent ([`Participant::forward`](super::Participant::forward)), and no frames.
+    pub forward: bool,
     /// Tracks of one stream play in sync at the receivers; any name.
     pub stream: String,
     /// The UDP side.

@@ -1,6 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
-use media::{Encoded, Kind, Layer};
+use media::{Encoded, Kind, Layer, Output, RtpPacket};
 use tokio::{
     sync::{Mutex, mpsc},
     task::JoinHandle,
@@ -89,7 +89,7 @@ pub async fn join(options: Options) -> Result<(Participant, Events), Error> {
         }
     };
     let (sender, receiver) = mpsc::channel(CHANNEL);
-    let shared = Arc::new(Shared::new());
+    let shared = Arc::new(Shared::new(options.forward));
     let leave = CancellationToken::new();
     let task = Task::new(options, shared.clone(), leave.clone(), Outbox::new(sender));
     let task = tokio::spawn(task.run(link).in_current_span());
@@ -124,7 +124,22 @@ impl Participant {
         self.inner.shared.write(frame)
     }
 
-    /// Frames that were dropped because the room did not take them in time.
+    /// Sends a publisher's packet, where [`Options::forward`] says so. Never waits, and drops as [`Participant::write`] does;
+    /// packets of a picture in its middle go with it. Returns false when this one was dropped.
+    ///
+    /// Packets of one stream keep their distances; another stream goes on after the last one (see [`rtc::Room::forward`]).
+    /// What is dropped here, or not handed over before [`Participant::pause`], is no loss to the room.
+    pub fn forward(&self, output: Output, packet: RtpPacket) -> bool {
+        self.inner.shared.forward(output, packet)
+    }
+
+    /// Packets of this output were not handed over, or will not be for a while: the next one, which had better be a
+    /// keyframe's first, follows the last one without a gap.
+    pub fn pause(&self, output: Output) {
+        self.inner.shared.packets.cut(output);
+    }
+
+    /// Frames or packets that were dropped because the room did not take them in time.
     pub fn dropped(&self) -> u64 {
         self.inner.shared.dropped()
     }

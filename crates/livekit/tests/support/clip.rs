@@ -5,6 +5,8 @@ use media::{Codec, Encoded, Layer, MediaTime, Output, Quality};
 use sluicegate_livekit::room::{AudioTrack, Event, Events, Participant, TrackSource, VideoTrack};
 use tokio::time::{Duration, Instant, MissedTickBehavior, interval};
 
+use super::cutter::Cutter;
+
 /// 20 ms of stereo silence (RFC 6716: TOC byte of a CELT frame, and a frame that decodes to nothing).
 const SILENCE: &[u8] = &[0xfc, 0xff, 0xfe];
 
@@ -13,6 +15,10 @@ type Clip = Vec<Bytes>;
 
 /// Plays clips into a participant in real time, and starts a layer's anew when a keyframe is asked for.
 pub struct Player {
+    /// Packets are forwarded, and no frames written.
+    cutter: Option<Cutter>,
+    /// Not handed over.
+    paused: Option<Output>,
     clips: [Clip; 3],
     next: [usize; 3],
     start: Instant,
@@ -41,7 +47,43 @@ pub fn audio() -> AudioTrack {
 impl Player {
     pub fn new(codec: Codec) -> Self {
         let clips = [0, 1, 2].map(|i| encode(codec, layers()[i]));
-        Self { clips, next: [0; 3], start: Instant::now(), frames: 0, sounds: 0 }
+        Self { cutter: None, paused: None, clips, next: [0; 3], start: Instant::now(), frames: 0, sounds: 0 }
+    }
+
+    /// Plays packets; of codecs but H.264 and VP8 only the name is true.
+    pub fn packets(codec: Codec) -> Self {
+        Self { cutter: Some(Cutter::new(codec)), ..Self::new(codec) }
+    }
+
+    /// The next publisher takes over, from a keyframe on.
+    pub fn take_over(&mut self) {
+        self.cutter.as_mut().expect("packets").take_over();
+        self.next = [0; 3];
+    }
+
+    /// The packets of an output are made, and not handed over.
+    pub fn pause(&mut self, output: Output) {
+        self.paused = Some(output);
+    }
+
+    /// They are again, from a keyframe on.
+    pub fn resume(&mut self, room: &Participant) {
+        if let Some(output) = self.paused.take() {
+            room.pause(output);
+            self.next = [0; 3];
+        }
+    }
+
+    fn hand_over(&mut self, room: &Participant, frame: Encoded) {
+        let Some(cutter) = &mut self.cutter else {
+            room.write(frame);
+            return;
+        };
+        for packet in cutter.cut(&frame) {
+            if self.paused != Some(frame.output) {
+                room.forward(frame.output, packet);
+            }
+        }
     }
 
     /// Plays until `stop` says so of an event; returns the events so far, with the last one.
@@ -108,14 +150,14 @@ impl Player {
                 let (clip, next) = (&self.clips[index], &mut self.next[index]);
                 let (keyframe, data) = (*next == 0, clip[*next].clone());
                 *next = (*next + 1) % clip.len();
-                room.write(Encoded { output: Output::Video(quality), pts, keyframe, data });
+                self.hand_over(room, Encoded { output: Output::Video(quality), pts, keyframe, data });
             }
         }
         while self.sounds * 20 <= elapsed {
             let pts = MediaTime::from_millis(self.sounds * 20);
             self.sounds += 1;
             let data = Bytes::from_static(SILENCE);
-            room.write(Encoded { output: Output::Audio, pts, keyframe: true, data });
+            self.hand_over(room, Encoded { output: Output::Audio, pts, keyframe: true, data });
         }
     }
 }

@@ -3,6 +3,7 @@
 
 pub mod api;
 pub mod clip;
+pub mod cutter;
 pub mod proxy;
 pub mod server;
 pub mod viewer;

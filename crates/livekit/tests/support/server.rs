@@ -103,6 +103,7 @@ impl Server {
             attributes: [("ingress.resourceID".to_owned(), "RS_1".to_owned())].into(),
             video_codec: Codec::H264,
             red: false,
+            forward: false,
             stream: "ingress".into(),
             network: Network::default(),
         }

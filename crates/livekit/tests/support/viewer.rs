@@ -70,6 +70,18 @@ impl Viewer {
         self.client.close().await;
     }
 
+    /// Watches while something else goes on; returns that, and whether every picture in between came whole and in order.
+    pub async fn watch<T>(&mut self, other: impl Future<Output = T>) -> (T, bool) {
+        let mut unbroken = true;
+        tokio::pin!(other);
+        loop {
+            tokio::select! {
+                value = &mut other => return (value, unbroken),
+                seen = self.next() => unbroken &= seen.contiguous || seen.kind == Kind::Audio,
+            }
+        }
+    }
+
     /// The next frame of any track.
     pub async fn next(&mut self) -> Seen {
         loop {

@@ -144,6 +144,7 @@ impl Shared {
             attributes: BTreeMap::from([(token::RESOURCE_ID.to_owned(), resource_id.to_owned())]),
             video_codec,
             red: false,
+            forward: false,
             stream: record.ingress_id.clone(),
             network: self.network.clone(),
         }
