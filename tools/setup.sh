@@ -2,7 +2,7 @@
 # Installs what building, the demo and the tests need, and only what is missing.
 #
 #   tools/setup.sh demo     what `make demo` needs
-#   tools/setup.sh test     the same, and a browser for the tests of the page
+#   tools/setup.sh test     the same, a browser for the tests of the page, and GStreamer's WebRTC for Debian's Python
 #
 # Debian 12 and 13, Ubuntu 24.04; root, or sudo. Rust and Go have to be there.
 set -euo pipefail
@@ -21,6 +21,9 @@ PACKAGES=(
   redis-server ffmpeg openssl iproute2 binutils curl ca-certificates
   python3 python3-venv
 )
+
+# A WHIP publisher of the tests: webrtcbin, driven by /usr/bin/python3.
+WEBRTC_PACKAGES=(python3-gi gir1.2-gst-plugins-bad-1.0 gstreamer1.0-nice)
 
 as_root() {
   if [ "$(id -u)" = 0 ]; then "$@"
@@ -94,7 +97,10 @@ browser_or_advice() {
   say "no Chromium with H.264 here; for the tests of the page run '$VENV/bin/playwright install chrome', or set CHROMIUM=/path/to/it"
 }
 
-if [ "$want" = test ]; then add_browser; fi
+if [ "$want" = test ]; then
+  add_browser
+  PACKAGES+=("${WEBRTC_PACKAGES[@]}")
+fi
 apt_packages
 toolchains
 livekit_server

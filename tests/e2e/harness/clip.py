@@ -33,6 +33,7 @@ class Clip:
     b_frames: int = 2
     # Seconds from one keyframe to the next.
     group: int = 2
+    profile: str = "high"
 
     def file(self, cache: Path) -> Path:
         """The FLV file, made once and kept in `cache`."""
@@ -118,7 +119,7 @@ def _ffmpeg(clip: Clip, out: Path) -> list[str]:
         *("-f", "lavfi", "-i", f"testsrc2=s={clip.width}x{clip.height}:r={clip.fps}"),
         *("-f", "lavfi", "-i", f"aevalsrc='{beep}+{chord}|{beep}+{chord}':s=48000"),
         *("-filter_complex", picture, "-map", "[v]", "-map", "1:a", "-t", str(LAP / clip.fps)),
-        *("-c:v", "libx264", "-preset", "veryfast", "-profile:v", "high", "-bf", str(clip.b_frames)),
+        *("-c:v", "libx264", "-preset", "veryfast", "-profile:v", clip.profile, "-bf", str(clip.b_frames)),
         *("-g", str(group), "-keyint_min", str(group), "-sc_threshold", "0", "-b:v", f"{clip.kbps}k"),
         *("-maxrate", f"{clip.kbps}k", "-bufsize", f"{clip.kbps}k"),
         *("-c:a", "aac", "-b:a", "160k", "-f", "flv", str(out)),

@@ -36,6 +36,17 @@ def accepts(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+def own_address() -> str:
+    """The IPv4 address of the interface with the default route, else the loopback one: libnice never uses that."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            # An address of RFC 5737; nothing is sent.
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            return "127.0.0.1"
+        return probe.getsockname()[0]
+
+
 def _free(kind: socket.SocketKind) -> int:
     while True:
         port = random.choice(RANGE)

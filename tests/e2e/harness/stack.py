@@ -64,7 +64,9 @@ class Redis(Server):
 class Livekit(Server):
     """An unmodified livekit-server."""
 
-    def __init__(self, home: Path, redis: Redis, rtmp_port: int, webhook_url: str | None, port: int = 0):
+    def __init__(
+        self, home: Path, redis: Redis, rtmp_port: int, webhook_url: str | None, port: int = 0, whip_port: int = 1
+    ):
         self.logs = home
         self.port = port or ports.tcp()
         self.metrics_port = ports.tcp()
@@ -77,7 +79,10 @@ class Livekit(Server):
             "rtc": {"udp_port": ports.udp(), "tcp_port": ports.tcp(), "node_ip": "127.0.0.1", "use_external_ip": False},
             "redis": {"address": f"127.0.0.1:{redis.port}"},
             "keys": {API_KEY: API_SECRET},
-            "ingress": {"rtmp_base_url": f"rtmp://127.0.0.1:{rtmp_port}/x", "whip_base_url": "http://127.0.0.1:1/w"},
+            "ingress": {
+                "rtmp_base_url": f"rtmp://127.0.0.1:{rtmp_port}/x",
+                "whip_base_url": f"http://127.0.0.1:{whip_port}/w",
+            },
             "logging": {"level": "debug", "json": False},
         }
         if webhook_url:
@@ -105,10 +110,20 @@ class Livekit(Server):
 class Sluicegate(Server):
     """One running server. Further ones of the same stack get ports of their own."""
 
-    def __init__(self, name: str, home: Path, redis: Redis, livekit: Livekit, rtmp_port: int | None = None, **config):
+    def __init__(
+        self,
+        name: str,
+        home: Path,
+        redis: Redis,
+        livekit: Livekit,
+        rtmp_port: int | None = None,
+        whip_port: int | None = None,
+        **config,
+    ):
         self.logs = home
         self.name = name
         self.rtmp_port = rtmp_port or ports.tcp()
+        self.whip_port = whip_port or ports.tcp()
         self.health_port = ports.tcp()
         self.metrics_port = ports.tcp()
         self.config = {
@@ -117,10 +132,15 @@ class Sluicegate(Server):
             "ws_url": livekit.url,
             "redis": {"address": f"127.0.0.1:{redis.port}"},
             "rtmp_port": self.rtmp_port,
-            "whip_port": -1,
+            "whip_port": self.whip_port,
             "health_port": self.health_port,
             "prometheus_port": self.metrics_port,
-            "rtc_config": {"udp_port": ports.udp(), "node_ip": "127.0.0.1", "enable_loopback_candidate": True},
+            "rtc_config": {
+                "udp_port": ports.udp(),
+                "tcp_port": ports.tcp(),
+                "node_ip": ports.own_address(),
+                "enable_loopback_candidate": True,
+            },
             "logging": {"level": "debug", "json": False},
         } | config
 
@@ -142,6 +162,11 @@ class Sluicegate(Server):
     def url(self, key: str) -> str:
         """Where an encoder publishes to with this stream key."""
         return f"rtmp://127.0.0.1:{self.rtmp_port}/x/{key}"
+
+    @property
+    def whip_url(self) -> str:
+        """The WHIP endpoint, without a key."""
+        return f"http://127.0.0.1:{self.whip_port}/w"
 
     def metrics(self) -> str:
         return http_text(f"http://127.0.0.1:{self.metrics_port}/metrics")
@@ -178,7 +203,7 @@ class Stack:
         self.logs = home
         home.mkdir(parents=True, exist_ok=True)
         self.started: list = []
-        self.rtmp_port = ports.tcp()
+        self.rtmp_port, self.whip_port = ports.tcp(), ports.tcp()
         self.config = sluicegate_config
 
     def __enter__(self) -> "Stack":
@@ -191,13 +216,15 @@ class Stack:
         """Everything but Sluicegate."""
         self.webhooks = self._add(Webhooks())
         self.redis = self._add(Redis(self.logs))
-        self.livekit = self._add(Livekit(self.logs, self.redis, self.rtmp_port, self.webhooks.url))
+        livekit = Livekit(self.logs, self.redis, self.rtmp_port, self.webhooks.url, whip_port=self.whip_port)
+        self.livekit = self._add(livekit)
         self.api = self._add(Api(self.livekit.http, API_KEY, API_SECRET))
         return self
 
     def start_sluicegate(self) -> Sluicegate:
         """The server that the API's ingress URL points at."""
-        self.sluicegate = self.another("sluicegate", rtmp_port=self.rtmp_port, **self.config)
+        ports_told = {"rtmp_port": self.rtmp_port, "whip_port": self.whip_port}
+        self.sluicegate = self.another("sluicegate", **ports_told, **self.config)
         return self.sluicegate
 
     def another(self, name: str, **config) -> Sluicegate:

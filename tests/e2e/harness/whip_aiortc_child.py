@@ -1,0 +1,117 @@
+"""aiortc as a WHIP publisher: JSON lines out, commands in.
+
+    whip_aiortc_child.py URL KEY [--codec vp8|h264] [--size 640x360] [--in-path] [--only audio|video]
+
+Events: answer (status, location, body of a refusal), connected, state, stats, stopped.
+Commands: {"do": "stats"}, {"do": "stop"} (DELETE, then close).
+"""
+
+import asyncio
+import json
+import sys
+import time
+from fractions import Fraction
+
+import av
+import numpy as np
+from aiortc import MediaStreamTrack, RTCPeerConnection, RTCRtpSender, RTCSessionDescription
+
+from harness import whip_picture as picture
+from harness.lines import say
+from harness.whip_http import Resource
+from harness.whip_options import Options, parse
+
+CLOCK = 90_000
+
+
+class Paced(MediaStreamTrack):
+    """Gives frame after frame, each at its time."""
+
+    def __init__(self, per_second: float):
+        super().__init__()
+        self.per_second, self.number, self.began = per_second, 0, time.monotonic()
+
+    async def recv(self):
+        await asyncio.sleep(self.began + self.number / self.per_second - time.monotonic())
+        frame = self.make(self.number)
+        self.number += 1
+        return frame
+
+
+class Video(Paced):
+    kind = "video"
+
+    def __init__(self, width: int, height: int):
+        super().__init__(picture.FPS)
+        self.picture = picture.Picture(width, height)
+
+    def make(self, number: int) -> av.VideoFrame:
+        data = np.frombuffer(self.picture.frame(number), np.uint8)
+        frame = av.VideoFrame.from_ndarray(data.reshape(-1, self.picture.width), "yuv420p")
+        frame.pts, frame.time_base = number * CLOCK // picture.FPS, Fraction(1, CLOCK)
+        return frame
+
+
+class Audio(Paced):
+    kind = "audio"
+
+    def __init__(self):
+        super().__init__(picture.SAMPLE_RATE / picture.BLOCK_SAMPLES)
+        self.sound = picture.Sound()
+
+    def make(self, number: int) -> av.AudioFrame:
+        data = np.frombuffer(self.sound.block(number), np.int16)
+        frame = av.AudioFrame.from_ndarray(data.reshape(1, -1), "s16", "stereo")
+        frame.sample_rate = picture.SAMPLE_RATE
+        frame.pts, frame.time_base = number * picture.BLOCK_SAMPLES, Fraction(1, picture.SAMPLE_RATE)
+        return frame
+
+
+class Publisher:
+    def __init__(self, options: Options):
+        self.options = options
+        self.resource = Resource(options.url, options.key, options.in_path)
+        self.pc = RTCPeerConnection()
+        self.pc.on("connectionstatechange", self._state)
+
+    async def run(self) -> None:
+        if self.options.only != "audio":
+            self.pc.addTransceiver(Video(*self.options.size), "sendonly").setCodecPreferences(self._codecs())
+        if self.options.only != "video":
+            self.pc.addTransceiver(Audio(), "sendonly")
+        await self.pc.setLocalDescription(await self.pc.createOffer())
+        answer = await asyncio.to_thread(self.resource.offer, self.pc.localDescription.sdp)
+        refusal = "" if answer.status == 201 else answer.body
+        say("answer", status=answer.status, headers=answer.headers, url=self.resource.url, body=refusal)
+        if answer.status == 201:
+            await self.pc.setRemoteDescription(RTCSessionDescription(answer.body, "answer"))
+        await self._commands()
+
+    def _codecs(self) -> list:
+        wanted = f"video/{self.options.codec}"
+        return [c for c in RTCRtpSender.getCapabilities("video").codecs if c.mimeType.lower() == wanted]
+
+    def _state(self) -> None:
+        say("state", state=self.pc.connectionState)
+        if self.pc.connectionState == "connected":
+            say("connected")
+
+    async def _commands(self) -> None:
+        stdin = asyncio.StreamReader()
+        await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stdin), sys.stdin)
+        while line := await stdin.readline():
+            match json.loads(line)["do"]:
+                case "stats":
+                    say("stats", **await self._stats())
+                case "stop":
+                    answer = await asyncio.to_thread(self.resource.delete)
+                    await self.pc.close()
+                    say("stopped", status=answer.status)
+                    return
+
+    async def _stats(self) -> dict:
+        sent = [s for s in (await self.pc.getStats()).values() if s.type == "outbound-rtp"]
+        return {"packets": sum(s.packetsSent for s in sent), "bytes": sum(s.bytesSent for s in sent)}
+
+
+asyncio.run(Publisher(parse()).run())

@@ -1,0 +1,71 @@
+"""Chromium as a WHIP publisher: a page that does it by fetch, see `pages/whip.js`."""
+
+from playwright.sync_api import Page
+
+from harness import wait
+from harness.whip import START_S
+from harness.whip_options import Options
+
+# Of a picture of 640 x 360; others by area.
+KBPS = 500
+
+
+class Chromium:
+    """One page. VP8, VP9, H.264 or AV1; 1 to 3 rids; the methods of `whip.Client` and a few more."""
+
+    def __init__(self, running, base: str, options: Options, **wishes):
+        """`wishes`: true for `trickle`, `camera` (Chromium's fake one, which has no frame numbers), `onlyTcp`."""
+        self.said: list[str] = []
+        self.page: Page = running.new_page()
+        self.page.on("console", lambda message: self.said.append(message.text))
+        self.page.on("pageerror", lambda error: self.said.append(str(error)))
+        self.page.goto(f"{base}/whip.html")
+        self._until("window.whip", 10, "the page is there")
+        width, height = options.size
+        kbps = KBPS * width * height // (640 * 360)
+        wishes |= {"width": width, "height": height, "kbps": kbps, "floor": 2 * kbps}
+        wishes |= {"url": options.url, "key": options.key, "inPath": options.in_path, "only": options.only}
+        self.page.evaluate("o => { whip.start(o) }", wishes | {"codec": options.codec, "layers": options.layers})
+        self.over = False
+
+    def _until(self, condition: str, within: float, what: str):
+        said = lambda: f"{what}; the page said: {self.said[-8:]}, {self.log()[-20:]}"  # noqa: E731
+        return wait.until(lambda: self.page.evaluate(condition), within, said)
+
+    def log(self) -> list[str]:
+        """What happened, with milliseconds since the page was opened."""
+        return self.page.evaluate("window.whip?.log() ?? []")
+
+    def wait_started(self, within: float = START_S) -> None:
+        self._until("whip.connected()", within, "the media path")
+
+    def refusal(self, within: float = START_S) -> int:
+        return self._until("whip.refused()", within, "a refusal")
+
+    def stats(self) -> dict:
+        """Also `layers`: packets, width, PLI and NACK counts by rid, and `rtt` in seconds."""
+        return self.page.evaluate("whip.stats()")
+
+    def wait_sending(self, layers: int, within: float) -> None:
+        """Until so many layers give pictures."""
+        text = f"whip.stats().then(s => Object.values(s.layers).filter(l => l.fps > 0).length >= {layers})"
+        self._until(text, within, f"{layers} layers are sent")
+
+    def restart_ice(self) -> None:
+        """New credentials and candidates by PATCH; the media path is another one then."""
+        self.page.evaluate("whip.restart()")
+
+    def set_active(self, rid: str, active: bool) -> None:
+        self.page.evaluate("([rid, active]) => whip.setActive(rid, active)", [rid, active])
+
+    def stop(self) -> None:
+        if not self.over:
+            self.over = True
+            self.page.evaluate("whip.stop()")
+            self.page.close()
+
+    def kill(self) -> None:
+        """The page goes without a word to the server's HTTP side."""
+        if not self.over:
+            self.over = True
+            self.page.close()
