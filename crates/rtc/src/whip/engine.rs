@@ -1,14 +1,18 @@
+use std::{net::IpAddr, time::Duration};
+
 use media::Codec;
 use str0m::{
-    Candidate, Rtc, RtcConfig,
-    format::{self, FormatParams},
+    Candidate, Rtc, RtcConfig, format,
     media::Frequency,
     net::{Protocol, TcpType},
 };
 
-use super::{Config, Error, Local, Offer};
+use super::{Config, Error, Local, plain::Plain};
 
-pub(super) fn candidate(local: &Local) -> Result<Candidate, Error> {
+/// How often [`Event::Stats`](super::Event::Stats) comes.
+const STATS_EVERY: Duration = Duration::from_secs(2);
+
+pub(super) fn local_candidate(local: &Local) -> Result<Candidate, Error> {
     let built = match local.protocol {
         Protocol::Tcp => Candidate::builder().tcp().host(local.address).tcptype(TcpType::Passive).build(),
         _ => Candidate::host(local.address, Protocol::Udp),
@@ -16,27 +20,38 @@ pub(super) fn candidate(local: &Local) -> Result<Candidate, Error> {
     built.map_err(|error| Error::LocalCandidate { address: local.address, reason: error.to_string() })
 }
 
+/// A candidate of the publisher's that can be reached. Others are passed over: names that only its own network can resolve (mDNS),
+/// addresses that mean something on its own link only, and TCP, where it has to come to us.
+pub(super) fn remote_candidate(text: &str) -> Option<Candidate> {
+    let candidate = Candidate::from_sdp_string(text).ok()?;
+    let address = candidate.addr();
+    let local = match address.ip() {
+        IpAddr::V4(ip) => ip.is_broadcast(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    };
+    let reachable =
+        !local && !address.ip().is_unspecified() && !address.ip().is_multicast() && address.port() != 0;
+    (candidate.proto() == Protocol::Udp && reachable).then_some(candidate)
+}
+
 /// An engine that knows the chosen codecs only, so that the answer names these and no others.
-pub(super) fn configure(offer: &Offer, config: Config) -> Result<RtcConfig, Error> {
-    let mut rtc = Rtc::builder().clear_codecs().set_rtp_mode(true).set_ice_lite(config.ice_lite);
-    if let Some(audio) = &offer.audio {
-        let format =
-            FormatParams { min_p_time: Some(10), use_inband_fec: Some(true), ..FormatParams::default() };
-        let (pt, rate) = (audio.payload_type.into(), Frequency::FORTY_EIGHT_KHZ);
-        rtc.codec_config().add_config(pt, None, format::Codec::Opus, rate, Some(2), format);
+pub(super) fn configure(plain: &Plain, config: Config) -> RtcConfig {
+    let mut rtc = Rtc::builder()
+        .clear_codecs()
+        .set_rtp_mode(true)
+        .set_ice_lite(config.ice_lite)
+        .set_stats_interval(Some(STATS_EVERY));
+    for (_, media) in plain.media() {
+        let (codec, rate, channels) = match media.codec {
+            Codec::H264 => (format::Codec::H264, Frequency::NINETY_KHZ, None),
+            Codec::H265 => (format::Codec::H265, Frequency::NINETY_KHZ, None),
+            Codec::Vp8 => (format::Codec::Vp8, Frequency::NINETY_KHZ, None),
+            Codec::Vp9 => (format::Codec::Vp9, Frequency::NINETY_KHZ, None),
+            Codec::Av1 => (format::Codec::Av1, Frequency::NINETY_KHZ, None),
+            _ => (format::Codec::Opus, Frequency::FORTY_EIGHT_KHZ, Some(2)),
+        };
+        let (pt, resend) = (media.payload_type.into(), media.resend.map(Into::into));
+        rtc.codec_config().add_config(pt, resend, codec, rate, channels, media.format);
     }
-    if let Some(video) = &offer.video {
-        let (pt, resend) = (video.payload_type.into(), video.resend.map(Into::into));
-        match (video.codec, video.h264) {
-            (Codec::H264, Some((level, mode_1))) => {
-                rtc.codec_config().add_h264(pt, resend, mode_1, level);
-            }
-            (Codec::H265, _) => rtc = rtc.enable_h265(true),
-            (Codec::Vp8, _) => rtc = rtc.enable_vp8(true),
-            (Codec::Vp9, _) => rtc = rtc.enable_vp9(true),
-            (Codec::Av1, _) => rtc = rtc.enable_av1(true),
-            (other, _) => return Err(Error::Sdp(format!("{other} is not received over WebRTC"))),
-        }
-    }
-    Ok(rtc)
+    rtc
 }

@@ -15,6 +15,9 @@ pub enum Error {
     /// The PATCH's body cannot be read.
     #[error(transparent)]
     Fragment(#[from] FragmentError),
+    /// They could not be put into an offer.
+    #[error("ice-ufrag, ice-pwd: expected 4 to 256 letters, digits, + or / (RFC 8839 section 5.4)")]
+    Credentials,
     /// A new ice-ufrag restarts ICE, which takes a new ice-pwd too.
     #[error("another ice-ufrag than the present one restarts ICE: ice-pwd is missing")]
     RestartWithoutPwd,

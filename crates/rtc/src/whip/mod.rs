@@ -6,9 +6,11 @@ mod error;
 mod fragment;
 mod offer;
 mod peer;
+mod plain;
 mod section;
 mod start;
 mod streams;
+mod tracks;
 mod types;
 
 pub use error::Error;

@@ -1,8 +1,13 @@
 use std::{collections::BTreeSet, fmt};
 
-use media::Codec;
+use media::{Codec, Kind};
+use str0m::media::Mid;
 
-use super::section::{Section, split};
+use super::{
+    plain::{Line, Media, Plain},
+    section::{MAX_ATTRIBUTES, Section, is_token, split},
+    tracks::{audio, audio_media, read_extensions, video, video_media},
+};
 
 /// Longest offer: a browser's with every codec and simulcast has under 10 KiB.
 const MAX_BYTES: usize = 256 * 1024;
@@ -10,8 +15,8 @@ const MAX_BYTES: usize = 256 * 1024;
 /// Lines `m=` that are read: one of each kind is used.
 const MAX_MEDIA: usize = 16;
 
-/// Simulcast layers that are read; clients send three, OBS up to four.
-const MAX_LAYERS: usize = 4;
+/// Candidates of the publisher's that are tried, in the offer and by PATCHes; a host with several addresses has a dozen.
+pub(super) const MAX_CANDIDATES: usize = 64;
 
 /// What a WHIP publisher offers to send, as far as it concerns us: the first picture and the first sound track.
 #[derive(Clone, PartialEq, Eq)]
@@ -22,8 +27,7 @@ pub struct Offer {
     pub video: Option<Video>,
     /// The sound track.
     pub audio: Option<Audio>,
-    /// As it came. It holds the publisher's ice-pwd.
-    pub(super) text: String,
+    pub(super) plain: Plain,
 }
 
 /// A picture track: of the codecs that it may be in, the one that the publisher likes best and that we take.
@@ -39,7 +43,8 @@ pub struct Video {
     pub resend: Option<u8>,
     /// Of H.264: `profile-level-id`, and whether `packetization-mode` is 1 (RFC 6184 section 8.1).
     pub h264: Option<(u32, bool)>,
-    /// The simulcast layers' rids (RFC 8853) in the publisher's order; empty where there are none.
+    /// The simulcast layers' rids (RFC 8853) in the publisher's order; empty where there are none, even if there are layers by
+    /// SSRC: [`Offer::layers`] counts both.
     pub rids: Vec<String>,
 }
 
@@ -67,12 +72,26 @@ pub enum OfferError {
     /// More tracks than anybody has.
     #[error("more than {MAX_MEDIA} m-lines")]
     TooManyMedia,
+    /// More than anybody has to say about a track.
+    #[error("more than {MAX_ATTRIBUTES} attributes of one m-line")]
+    TooManyAttributes,
     /// Two m-lines of one name.
     #[error("two m-lines with a=mid:{0}")]
     SameMid(String),
     /// Without it there is no media path.
     #[error("{0} is missing")]
     Missing(&'static str),
+    /// What is there cannot be used.
+    #[error("{name}: expected {expected}")]
+    Malformed {
+        /// The attribute.
+        name: &'static str,
+        /// And where that is said.
+        expected: &'static str,
+    },
+    /// Layers could not be told apart.
+    #[error("a=simulcast: expected rids of letters and digits that differ within their first 8 characters")]
+    Rids,
     /// No usable `a=fingerprint`.
     #[error("a=fingerprint: expected sha-256 and 32 bytes in hexadecimal (RFC 8122 section 5)")]
     Fingerprint,
@@ -102,36 +121,64 @@ impl Offer {
         }
         let (session, media) = split(text, MAX_MEDIA)?;
         let mut mids = BTreeSet::new();
-        if let Some(twice) = media.iter().filter_map(Section::mid).find(|mid| !mids.insert(*mid)) {
+        // str0m reads 16 characters of them, and signs as one.
+        let same = |mid: &&str| !mids.insert(Mid::from(*mid).to_string());
+        if let Some(twice) = media.iter().filter_map(Section::mid).find(same) {
             return Err(OfferError::SameMid(twice.chars().take(32).collect()));
         }
         let all = || std::iter::once(&session).chain(&media);
-        let first = |name| all().find_map(|section| section.value(name));
-        let ufrag = first("ice-ufrag").ok_or(OfferError::Missing("a=ice-ufrag"))?.to_owned();
-        first("ice-pwd").ok_or(OfferError::Missing("a=ice-pwd"))?;
-        first("setup").ok_or(OfferError::Missing("a=setup"))?;
-        first("fingerprint").ok_or(OfferError::Missing("a=fingerprint"))?;
-        if !all().flat_map(|section| section.values("fingerprint")).any(is_fingerprint) {
-            return Err(OfferError::Fingerprint);
+        let first =
+            |name, missing| all().find_map(|section| section.value(name)).ok_or(OfferError::Missing(missing));
+        let ufrag = first("ice-ufrag", "a=ice-ufrag")?.to_owned();
+        let pwd = first("ice-pwd", "a=ice-pwd")?.to_owned();
+        if !is_ice_secret(&ufrag) || !is_ice_secret(&pwd) {
+            let expected = "4 to 256 letters, digits, + or / (RFC 8839 section 5.4)";
+            return Err(OfferError::Malformed { name: "a=ice-ufrag, a=ice-pwd", expected });
         }
-        let sent = |kind| media.iter().find(|section| section.kind == kind && section.is_sent());
-        let video = sent("video").map(video).transpose()?;
-        let audio = sent("audio").map(audio).transpose()?;
+        let setup = setup(first("setup", "a=setup")?)?;
+        first("fingerprint", "a=fingerprint")?;
+        let fingerprint = all().flat_map(|section| section.values("fingerprint")).find_map(fingerprint);
+        let fingerprint = fingerprint.ok_or(OfferError::Fingerprint)?;
+        let sent = |kind| media.iter().position(|section| section.kind == kind && section.is_sent());
+        let (video_at, audio_at) = (sent("video"), sent("audio"));
+        let video = video_at.map(|at| video(&media[at])).transpose()?;
+        let audio = audio_at.map(|at| audio(&media[at])).transpose()?;
         if video.is_none() && audio.is_none() {
             return Err(OfferError::NothingToReceive);
         }
-        Ok(Self { ufrag, video, audio, text: text.to_owned() })
+        let mut lines: Vec<Line> = media.iter().map(line).collect();
+        let mut extensions = Vec::new();
+        for (at, section) in media.iter().enumerate() {
+            let taken = match (&video, &audio) {
+                (Some(video), _) if video_at == Some(at) => video_media(section, video),
+                (_, Some(audio)) if audio_at == Some(at) => audio_media(section, audio),
+                _ => continue,
+            };
+            lines[at].media = Some(Media { extensions: read_extensions(section, &mut extensions), ..taken });
+        }
+        let mut candidates: Vec<String> = Vec::new();
+        for text in all().flat_map(|section| section.values("candidate")) {
+            let text = format!("candidate:{text}");
+            if candidates.len() < MAX_CANDIDATES && !candidates.contains(&text) {
+                candidates.push(text);
+            }
+        }
+        let plain = Plain { pwd, setup, fingerprint, ice_lite: session.has("ice-lite"), candidates, lines };
+        Ok(Self { ufrag, video, audio, plain })
     }
 
     /// How many picture layers there are: 0 without pictures, else up to 4.
     pub fn layers(&self) -> usize {
-        self.video.as_ref().map_or(0, |video| video.rids.len().max(1))
+        let layers = |(_, media): (_, &Media)| {
+            media.codec.kind().eq(&Kind::Video).then(|| media.engine_rids().len().max(1))
+        };
+        self.plain.media().find_map(layers).unwrap_or(0)
     }
 }
 
 impl fmt::Debug for Offer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { ufrag, video, audio, text: _ } = self;
+        let Self { ufrag, video, audio, plain: _ } = self;
         f.debug_struct("Offer")
             .field("ufrag", ufrag)
             .field("video", video)
@@ -140,80 +187,42 @@ impl fmt::Debug for Offer {
     }
 }
 
-/// `sha-256 0A:1B:…`, 32 bytes; other hashes may stand beside it.
-fn is_fingerprint(text: &str) -> bool {
-    let Some((hash, bytes)) = text.split_once(' ') else { return false };
-    let is_byte = |byte: &str| byte.len() == 2 && byte.bytes().all(|digit| digit.is_ascii_hexdigit());
-    hash.eq_ignore_ascii_case("sha-256")
-        && bytes.trim().split(':').count() == 32
-        && bytes.trim().split(':').all(is_byte)
+/// RFC 8839 section 5.4. Passwords that are shorter than the 22 characters there are the publisher's own risk.
+pub(super) fn is_ice_secret(text: &str) -> bool {
+    let is_ice_char = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/';
+    // Some clients' have - and _ too.
+    (4..=256).contains(&text.len())
+        && text.bytes().all(|byte| is_ice_char(byte) || byte == b'-' || byte == b'_')
 }
 
-fn video(section: &Section<'_>) -> Result<Video, OfferError> {
-    let mid = section.mid().ok_or(OfferError::Missing("a=mid of the video"))?.to_owned();
-    let found: Vec<(u8, Codec)> =
-        section.codecs().filter_map(|(pt, name, _)| Some((pt, video_codec(name)?))).collect();
-    let Some(&(first, codec)) = found.first() else {
-        let taken = "H264, H265, VP8, VP9, AV1";
-        return Err(OfferError::Codec { kind: "video", offered: section.codec_names(), taken });
-    };
-    let mode_1 = |pt: u8| section.parameter(pt, "packetization-mode") == Some("1");
-    // Mode 1 may cut pictures to the size of packets; mode 0, which is the default, has whole NAL units only.
-    let payload_type = match codec {
-        Codec::H264 => {
-            found.iter().find(|(pt, other)| *other == codec && mode_1(*pt)).map_or(first, |(pt, _)| *pt)
-        }
-        _ => first,
-    };
-    let level = section.parameter(payload_type, "profile-level-id");
-    let level = level.and_then(|text| u32::from_str_radix(text, 16).ok()).unwrap_or(0x42_00_0a);
-    let apt = payload_type.to_string();
-    let resends = |(pt, name, _): &(u8, &str, u32)| {
-        name.eq_ignore_ascii_case("rtx") && section.parameter(*pt, "apt") == Some(&apt)
-    };
-    Ok(Video {
-        mid,
-        codec,
-        payload_type,
-        resend: section.codecs().find(resends).map(|(pt, _, _)| pt),
-        h264: (codec == Codec::H264).then(|| (level, mode_1(payload_type))),
-        rids: rids(section),
+fn setup(text: &str) -> Result<&'static str, OfferError> {
+    let known = ["actpass", "active", "passive"].into_iter().find(|known| *known == text);
+    known.ok_or(OfferError::Malformed {
+        name: "a=setup",
+        expected: "actpass, active or passive (RFC 4145 section 4)",
     })
 }
 
-fn video_codec(name: &str) -> Option<Codec> {
-    match name.to_ascii_uppercase().as_str() {
-        "H264" => Some(Codec::H264),
-        "H265" => Some(Codec::H265),
-        "VP8" => Some(Codec::Vp8),
-        "VP9" => Some(Codec::Vp9),
-        "AV1" => Some(Codec::Av1),
-        _ => None,
+/// `sha-256 0A:1B:…`, 32 bytes; other hashes may stand beside it.
+fn fingerprint(text: &str) -> Option<String> {
+    let (hash, bytes) = text.split_once(' ')?;
+    let bytes = bytes.trim();
+    let is_byte = |byte: &str| byte.len() == 2 && byte.bytes().all(|digit| digit.is_ascii_hexdigit());
+    let sound = hash.eq_ignore_ascii_case("sha-256")
+        && bytes.split(':').count() == 32
+        && bytes.split(':').all(is_byte);
+    sound.then(|| format!("sha-256 {}", bytes.to_ascii_uppercase()))
+}
+
+/// An m-line that is refused so far.
+fn line(section: &Section<'_>) -> Line {
+    Line {
+        kind: section.kind.to_owned(),
+        protocol: section.protocol.to_owned(),
+        format: section.format.to_owned(),
+        mid: section.mid().filter(|mid| is_token(mid)).map(str::to_owned),
+        media: None,
     }
-}
-
-/// The layers of `a=simulcast:send`, each by its first alternative (RFC 8853 section 5.1), those that begin paused too.
-fn rids(section: &Section<'_>) -> Vec<String> {
-    let Some(list) = section.value("simulcast") else { return Vec::new() };
-    let mut words = list.split_whitespace();
-    let Some(list) = std::iter::from_fn(|| Some((words.next()?, words.next()?)))
-        .find_map(|(direction, list)| (direction == "send").then_some(list))
-    else {
-        return Vec::new();
-    };
-    let first = |layer: &str| layer.split(',').next().unwrap_or_default().trim_start_matches('~').to_owned();
-    list.split(';').map(first).filter(|rid| !rid.is_empty()).take(MAX_LAYERS).collect()
-}
-
-fn audio(section: &Section<'_>) -> Result<Audio, OfferError> {
-    let mid = section.mid().ok_or(OfferError::Missing("a=mid of the audio"))?.to_owned();
-    let opus = section.codecs().find(|(_, name, rate)| name.eq_ignore_ascii_case("opus") && *rate == 48_000);
-    let Some((payload_type, _, _)) = opus else {
-        return Err(OfferError::Codec { kind: "audio", offered: section.codec_names(), taken: "opus" });
-    };
-    let stereo =
-        ["sprop-stereo", "stereo"].iter().any(|name| section.parameter(payload_type, name) == Some("1"));
-    Ok(Audio { mid, payload_type, channels: if stereo { 2 } else { 1 } })
 }
 
 #[cfg(test)]

@@ -1,15 +1,19 @@
-use std::{collections::VecDeque, net::SocketAddr, time::Instant};
+use std::{
+    collections::VecDeque,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use str0m::{
     Candidate, IceConnectionState, Input, Rtc,
     change::SdpOffer,
-    media::{KeyframeRequestKind, Mid, Rid},
     net::{Protocol, Receive, Transmit},
 };
 
 use super::{
     Config, Error, Event, Fragment, Local, Offer, Patched,
-    engine::{candidate, configure},
+    engine::{configure, local_candidate, remote_candidate},
+    offer::{MAX_CANDIDATES, is_ice_secret},
     streams::Streams,
 };
 
@@ -20,12 +24,14 @@ use super::{
 pub struct Peer {
     rtc: Rtc,
     offer: Offer,
-    offer_text: String,
     locals: Vec<Candidate>,
+    /// Candidates of the publisher's present generation.
+    remotes: usize,
     streams: Streams,
     transmits: VecDeque<Transmit>,
     events: VecDeque<Event>,
     connected: bool,
+    rtt: Option<Duration>,
     timeout: Instant,
 }
 
@@ -33,34 +39,35 @@ impl Peer {
     /// Answers an offer. `locals` are named in the answer, in this order.
     ///
     /// # Errors
-    /// What is wrong with the offer; [`Error::is_unsupported`] when it is no mistake.
+    /// What is wrong with the offer or with our addresses.
     pub fn answer(
         now: Instant,
         config: Config,
         locals: &[Local],
         offer: &Offer,
     ) -> Result<(Self, String), Error> {
-        let text = offer.text.as_str();
-        let locals = locals.iter().map(candidate).collect::<Result<Vec<_>, _>>()?;
-        let mut rtc = configure(offer, config)?.build(now);
+        let locals = locals.iter().map(local_candidate).collect::<Result<Vec<_>, _>>()?;
+        let mut rtc = configure(&offer.plain, config).build(now);
         for local in &locals {
             rtc.add_local_candidate(local.clone());
         }
-        let sdp = SdpOffer::from_sdp_string(text).map_err(|error| Error::Sdp(error.to_string()))?;
-        let answer = rtc.sdp_api().accept_offer(sdp).map_err(|error| Error::Sdp(error.to_string()))?;
+        let answer = accept(&mut rtc, &offer.plain.offer(&offer.ufrag, &offer.plain.pwd))?;
+        let streams = Streams::new(now, &offer.plain, &mut rtc);
         let mut peer = Self {
             rtc,
             offer: offer.clone(),
-            offer_text: text.to_owned(),
             locals,
-            streams: Streams::new(now),
+            remotes: 0,
+            streams,
             transmits: VecDeque::new(),
             events: VecDeque::new(),
             connected: false,
+            rtt: None,
             timeout: now,
         };
+        peer.add_remotes(&offer.plain.candidates);
         peer.settle(now)?;
-        Ok((peer, answer.to_sdp_string()))
+        Ok((peer, offer.plain.answer(&answer)))
     }
 
     /// What the publisher offered.
@@ -77,50 +84,40 @@ impl Peer {
     ///
     /// # Errors
     /// What is wrong with the fragment. The connection is as well as before.
-    pub fn patch(&mut self, now: Instant, text: &str) -> Result<Patched, Error> {
-        let fragment = Fragment::read(text)?;
+    pub fn patch(&mut self, now: Instant, fragment: &str) -> Result<Patched, Error> {
+        let fragment = Fragment::read(fragment)?;
         let restart = fragment.ufrag.as_ref().filter(|ufrag| **ufrag != self.offer.ufrag);
         let answer = match (restart, &fragment.pwd) {
             (Some(ufrag), Some(pwd)) => Some(self.restart(ufrag, pwd)?),
             (Some(_), None) => return Err(Error::RestartWithoutPwd),
             (None, _) => None,
         };
-        for candidate in &fragment.candidates {
-            // Names that only the publisher's own network can resolve (mDNS) are no addresses; its checks will tell.
-            if let Ok(candidate) = Candidate::from_sdp_string(candidate) {
-                self.rtc.add_remote_candidate(candidate);
-            }
-        }
+        self.add_remotes(&fragment.candidates);
         self.settle(now)?;
         Ok(answer.map_or(Patched::Trickled, Patched::Restarted))
     }
 
     /// The same offer with other credentials is, to the engine, an offer that restarts ICE.
     fn restart(&mut self, ufrag: &str, pwd: &str) -> Result<String, Error> {
-        let keep = |line: &&str| !line.starts_with("a=candidate:") && *line != "a=end-of-candidates";
-        let renew = |line: &str| match line.split_once(':') {
-            Some(("a=ice-ufrag", _)) => format!("a=ice-ufrag:{ufrag}\r\n"),
-            Some(("a=ice-pwd", _)) => format!("a=ice-pwd:{pwd}\r\n"),
-            _ => format!("{line}\r\n"),
-        };
-        let text: String = self.offer_text.lines().filter(keep).map(renew).collect();
-        let sdp = SdpOffer::from_sdp_string(&text).map_err(|error| Error::Sdp(error.to_string()))?;
-        self.rtc.sdp_api().accept_offer(sdp).map_err(|error| Error::Sdp(error.to_string()))?;
-        self.offer_text = text;
+        if !is_ice_secret(ufrag) || !is_ice_secret(pwd) {
+            return Err(Error::Credentials);
+        }
+        accept(&mut self.rtc, &self.offer.plain.offer(ufrag, pwd))?;
         ufrag.clone_into(&mut self.offer.ufrag);
+        pwd.clone_into(&mut self.offer.plain.pwd);
+        self.remotes = 0;
         let ours = self.rtc.direct_api().local_ice_credentials();
-        let mid = [
-            &self.offer.audio.as_ref().map(|audio| &audio.mid),
-            &self.offer.video.as_ref().map(|video| &video.mid),
-        ];
-        let mid = mid.into_iter().flatten().next().map_or("0", |mid| mid.as_str());
-        let head = format!(
-            "a=ice-ufrag:{}\r\na=ice-pwd:{}\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:{mid}\r\n",
-            ours.ufrag, ours.pass
-        );
-        let candidates: String =
-            self.locals.iter().map(|local| format!("a={}\r\n", local.to_sdp_string())).collect();
-        Ok(head + &candidates + "a=end-of-candidates\r\n")
+        let candidates = self.locals.iter().map(Candidate::to_sdp_string);
+        Ok(self.offer.plain.restarted(&ours.ufrag, &ours.pass, candidates))
+    }
+
+    fn add_remotes(&mut self, candidates: &[String]) {
+        for candidate in candidates.iter().filter_map(|text| remote_candidate(text)) {
+            if self.remotes < MAX_CANDIDATES {
+                self.remotes += 1;
+                self.rtc.add_remote_candidate(candidate);
+            }
+        }
     }
 
     /// Asks the publisher for a keyframe of a layer, if it sends one.
@@ -128,12 +125,7 @@ impl Peer {
     /// # Errors
     /// The engine gave up.
     pub fn request_keyframe(&mut self, now: Instant, layer: usize) -> Result<(), Error> {
-        let Some(video) = &self.offer.video else { return Ok(()) };
-        let rid = video.rids.get(layer).map(|rid| Rid::from(rid.as_str()));
-        let mid = Mid::from(video.mid.as_str());
-        if let Some(stream) = self.rtc.direct_api().stream_rx_by_mid(mid, rid) {
-            stream.request_keyframe(KeyframeRequestKind::Pli);
-        }
+        self.streams.request_keyframe(&mut self.rtc, layer);
         self.settle(now)
     }
 
@@ -153,6 +145,9 @@ impl Peer {
         let input = Input::Receive(now, receive);
         if !self.rtc.accepts(&input) {
             return Ok(());
+        }
+        if self.connected {
+            self.streams.guess(&mut self.rtc, bytes);
         }
         self.rtc.handle_input(input).map_err(Error::Engine)?;
         self.drain()
@@ -218,11 +213,22 @@ impl Peer {
                 self.events.push_back(Event::Path(state != IceConnectionState::Disconnected));
             }
             str0m::Event::RtpPacket(packet) => {
-                if let Some((track, packet)) = self.streams.packet(&mut self.rtc, &self.offer, packet) {
+                if let Some((track, packet)) = self.streams.packet(&mut self.rtc, packet) {
                     self.events.push_back(Event::Packet(track, packet));
                 }
+            }
+            str0m::Event::PeerStats(stats) => {
+                let pair = stats.selected_candidate_pair;
+                self.rtt = pair.and_then(|pair| pair.current_round_trip_time).or(self.rtt);
+                self.events.extend(self.streams.stats(self.rtt).map(Event::Stats));
             }
             _ => {}
         }
     }
+}
+
+fn accept(rtc: &mut Rtc, offer: &str) -> Result<String, Error> {
+    let sdp = SdpOffer::from_sdp_string(offer).map_err(|error| Error::Sdp(error.to_string()))?;
+    let answer = rtc.sdp_api().accept_offer(sdp).map_err(|error| Error::Sdp(error.to_string()))?;
+    Ok(answer.to_sdp_string())
 }

@@ -127,7 +127,7 @@ fn best(units: impl Iterator<Item = Holds>) -> Holds {
     found
 }
 
-/// NAL units after their lengths in two bytes, none of them empty.
+/// NAL units after their lengths in two bytes (STAP-A, AP). An empty or truncated one ends it.
 struct Units<'a>(&'a [u8]);
 
 impl<'a> Iterator for Units<'a> {

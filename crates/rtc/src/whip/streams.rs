@@ -3,28 +3,46 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use media::MediaTime;
+use media::{Codec, Kind, MediaTime};
 use str0m::{
     Rtc,
-    media::{Mid, Rid},
+    media::{KeyframeRequestKind, Mid, Rid},
     rtp::{RtpPacket, Ssrc},
 };
 
 use super::{
-    Offer, Track,
+    Stats, Track,
     clock::{Clock, Report, Shift},
+    plain::Plain,
     start::Start,
 };
 
 /// SSRCs that are remembered: sound, four layers, and what comes after each of them is restarted some times.
 const MAX_STREAMS: usize = 32;
 
+/// SSRCs that are taken on the word of a payload type.
+const MAX_GUESSES: usize = 8;
+
 /// What is known of each SSRC: where it belongs, its clock, where its pictures begin.
 pub(super) struct Streams {
     /// All times count from here.
     born: Instant,
     shift: Shift,
+    media: Vec<Offered>,
     streams: HashMap<Ssrc, Stream>,
+    guesses: usize,
+}
+
+/// A track as it was offered.
+struct Offered {
+    mid: Mid,
+    codec: Codec,
+    payload_type: u8,
+    /// What the engine calls the layers; empty where there is one only.
+    rids: Vec<Rid>,
+    resends: bool,
+    /// A packet of it came.
+    heard: bool,
 }
 
 struct Stream {
@@ -32,23 +50,38 @@ struct Stream {
     number: u32,
     clock: Clock,
     start: Start,
+    /// When its newest packet came, how many came, and from which number to which.
+    last: Instant,
+    packets: u64,
+    bytes: u64,
+    numbers: Option<(u64, u64)>,
 }
 
 impl Streams {
-    pub(super) fn new(born: Instant) -> Self {
-        Self { born, shift: Shift::default(), streams: HashMap::new() }
+    /// Tells the engine the SSRCs that were offered.
+    pub(super) fn new(born: Instant, plain: &Plain, rtc: &mut Rtc) -> Self {
+        let mut offered = Vec::new();
+        for (mid, media) in plain.media() {
+            let (rids, resends) = (media.engine_rids(), media.resends());
+            if media.rids.is_empty() {
+                let mut api = rtc.direct_api();
+                for (layer, (ssrc, resent)) in media.ssrcs.iter().enumerate() {
+                    let rid = rids.get(layer).copied();
+                    let stream = api.expect_stream_rx((*ssrc).into(), resent.map(Into::into), mid, rid);
+                    stream.suppress_nack(!resends);
+                }
+            }
+            let (codec, payload_type) = (media.codec, media.payload_type);
+            offered.push(Offered { mid, codec, payload_type, rids, resends, heard: false });
+        }
+        Self { born, shift: Shift::default(), media: offered, streams: HashMap::new(), guesses: 0 }
     }
 
     /// A packet as the world outside sees it; `None` when it belongs to nothing that was offered.
-    pub(super) fn packet(
-        &mut self,
-        rtc: &mut Rtc,
-        offer: &Offer,
-        packet: RtpPacket,
-    ) -> Option<(Track, media::RtpPacket)> {
+    pub(super) fn packet(&mut self, rtc: &mut Rtc, packet: RtpPacket) -> Option<(Track, media::RtpPacket)> {
         let ssrc = packet.header.ssrc;
         if !self.streams.contains_key(&ssrc) {
-            let stream = self.begin(rtc, offer, ssrc)?;
+            let stream = self.begin(rtc, ssrc, packet.timestamp)?;
             self.streams.insert(ssrc, stream);
         }
         let stream = self.streams.get_mut(&ssrc)?;
@@ -58,6 +91,7 @@ impl Streams {
             at: unix_nanos(info.ntp_time),
         });
         let (sequence, timestamp) = (*packet.seq_no, packet.header.timestamp);
+        stream.count(packet.timestamp, sequence, packet.payload.len());
         let marked = media::RtpPacket {
             stream: stream.number,
             sequence,
@@ -70,26 +104,80 @@ impl Streams {
         Some((stream.track, marked))
     }
 
+    /// Asks for a keyframe of a layer, if packets of it came.
+    pub(super) fn request_keyframe(&self, rtc: &mut Rtc, layer: usize) {
+        let of_layer = self.streams.iter().filter(|(_, stream)| stream.track == Track::Video(layer));
+        let newest = of_layer.max_by_key(|(_, stream)| stream.last).map(|(ssrc, _)| ssrc);
+        let mut api = rtc.direct_api();
+        if let Some(stream) = newest.and_then(|ssrc| api.stream_rx(ssrc)) {
+            stream.request_keyframe(KeyframeRequestKind::Pli);
+        }
+    }
+
+    /// A publisher that names neither its SSRCs nor, in its packets, their tracks means those that have the payload type
+    /// (RFC 9143 section 9.2, the last resort there). `datagram` may be anything.
+    pub(super) fn guess(&mut self, rtc: &mut Rtc, datagram: &[u8]) {
+        if self.guesses >= MAX_GUESSES || self.media.iter().all(|media| media.heard) {
+            return;
+        }
+        let Some((&[first, second, .., a, b, c, d], _)) = datagram.split_first_chunk::<12>() else { return };
+        let (payload_type, ssrc) = (second & 0x7f, Ssrc::from(u32::from_be_bytes([a, b, c, d])));
+        let candidate =
+            |media: &&Offered| !media.heard && media.rids.is_empty() && media.payload_type == payload_type;
+        let Some(media) = self.media.iter().find(candidate) else { return };
+        let mut api = rtc.direct_api();
+        if first >> 6 == 2 && !ssrc.is_probe() && api.stream_rx(&ssrc).is_none() {
+            self.guesses += 1;
+            api.expect_stream_rx(ssrc, None, media.mid, None).suppress_nack(!media.resends);
+        }
+    }
+
+    /// What was received of each track so far.
+    pub(super) fn stats(&self, rtt: Option<Duration>) -> impl Iterator<Item = Stats> {
+        let mut tracks = std::collections::BTreeMap::new();
+        for stream in self.streams.values() {
+            let none = Stats { track: stream.track, packets: 0, bytes: 0, lost: 0, rtt };
+            let stats = tracks.entry(stream.track).or_insert(none);
+            let expected = stream.numbers.map_or(0, |(first, last)| last - first + 1);
+            stats.packets += stream.packets;
+            stats.bytes += stream.bytes;
+            stats.lost += expected.saturating_sub(stream.packets);
+        }
+        tracks.into_values()
+    }
+
     /// An SSRC that is heard for the first time; `None` for one of no track that was offered.
-    fn begin(&self, rtc: &mut Rtc, offer: &Offer, ssrc: Ssrc) -> Option<Stream> {
+    fn begin(&mut self, rtc: &mut Rtc, ssrc: Ssrc, now: Instant) -> Option<Stream> {
         if self.streams.len() >= MAX_STREAMS {
             return None;
         }
         let mut api = rtc.direct_api();
         let known = api.stream_rx(&ssrc)?;
         let (mid, rid) = (known.mid(), known.rid());
-        let is = |offered: &str| mid == Mid::from(offered);
-        let (track, rate, codec) = match (&offer.video, &offer.audio) {
-            (Some(video), _) if is(&video.mid) => {
-                let place =
-                    |rid: Rid| video.rids.iter().position(|offered| rid == Rid::from(offered.as_str()));
-                (Track::Video(rid.map_or(Some(0), place)?), 90_000, Some(video.codec))
+        let media = self.media.iter_mut().find(|media| media.mid == mid)?;
+        known.suppress_nack(!media.resends);
+        let (track, rate, codec) = match media.codec.kind() {
+            Kind::Audio => (Track::Audio, 48_000, None),
+            Kind::Video if media.rids.is_empty() => (Track::Video(0), 90_000, Some(media.codec)),
+            Kind::Video => {
+                let layer = media.rids.iter().position(|offered| Some(*offered) == rid)?;
+                (Track::Video(layer), 90_000, Some(media.codec))
             }
-            (_, Some(audio)) if is(&audio.mid) => (Track::Audio, 48_000, None),
-            _ => return None,
         };
+        media.heard = true;
         let number = u32::try_from(self.streams.len()).unwrap_or(u32::MAX) + 1;
-        Some(Stream { track, number, clock: Clock::new(rate), start: Start::new(codec) })
+        let (clock, start) = (Clock::new(rate), Start::new(codec));
+        Some(Stream { track, number, clock, start, last: now, packets: 0, bytes: 0, numbers: None })
+    }
+}
+
+impl Stream {
+    fn count(&mut self, now: Instant, sequence: u64, bytes: usize) {
+        self.last = now;
+        self.packets += 1;
+        self.bytes += u64::try_from(bytes).unwrap_or(u64::MAX);
+        let (first, last) = self.numbers.unwrap_or((sequence, sequence));
+        self.numbers = Some((first.min(sequence), last.max(sequence)));
     }
 }
 

@@ -1,0 +1,358 @@
+//! A publisher that says what the fixtures in `testdata/whip` say and sends what it is told, and the network between it and a peer.
+#![allow(unreachable_pub, dead_code, clippy::unwrap_used, reason = "modules of a test have no outside")]
+
+use std::{
+    collections::VecDeque,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use sluicegate_rtc::whip::{Config, Event, Local, Mode, Offer, Peer, Track};
+use str0m::{
+    Candidate, IceCreds, Input, Output, Rtc,
+    format::{Codec, FormatParams},
+    media::{Frequency, KeyframeRequest, MediaKind, Mid, Pt, Rid},
+    net::{Protocol, Receive, TcpType, Transmit},
+    rtp::{Extension, ExtensionMap, RtpWrite, SeqNo, Ssrc},
+};
+
+pub const MS: Duration = Duration::from_millis(1);
+
+/// One way through the network, each way.
+#[derive(Debug, Clone, Copy)]
+pub struct Link {
+    pub delay: Duration,
+    /// At most so much more, different for each datagram.
+    pub jitter: Duration,
+    /// Of 1000 datagrams so many are lost.
+    pub loss: u64,
+}
+
+pub const GOOD: Link = Link { delay: Duration::from_millis(5), jitter: Duration::ZERO, loss: 0 };
+
+/// What one SSRC is about.
+#[derive(Debug, Clone)]
+pub struct Sent {
+    pub mid: Mid,
+    pub kind: MediaKind,
+    pub rid: Option<Rid>,
+    pub ssrc: Ssrc,
+    pub pt: Pt,
+    next: u64,
+}
+
+pub struct World {
+    pub now: Instant,
+    pub began: Instant,
+    pub rtc: Rtc,
+    pub peer: Peer,
+    pub answer: String,
+    pub tracks: Vec<Sent>,
+    pub events: Vec<(Instant, Event)>,
+    pub wanted: Vec<(Instant, KeyframeRequest)>,
+    pub link: Link,
+    /// The publisher as the peer sees it, where that is not its own address.
+    pub seen_as: Option<SocketAddr>,
+    /// The outside of a NAT for addresses that it had, where nothing goes through any more.
+    pub gone: Vec<SocketAddr>,
+    protocol: Protocol,
+    home: SocketAddr,
+    random: u64,
+    to_peer: VecDeque<(Instant, Transmit)>,
+    to_publisher: VecDeque<(Instant, Transmit)>,
+}
+
+/// An offer as a client writes it, by the name of its file.
+pub fn fixture(name: &str) -> String {
+    let path = format!("{}/testdata/whip/{name}.sdp", env!("CARGO_MANIFEST_DIR"));
+    std::fs::read_to_string(path).unwrap().replace('\n', "\r\n")
+}
+
+/// The value of an attribute, of the first line that has it.
+pub fn attribute<'a>(sdp: &'a str, name: &str) -> Option<&'a str> {
+    sdp.lines().find_map(|line| line.strip_prefix("a=")?.strip_prefix(name)?.strip_prefix(':'))
+}
+
+pub fn v4(port: u16) -> SocketAddr {
+    ([10, 0, 0, 1], port).into()
+}
+
+pub fn v6(port: u16) -> SocketAddr {
+    "2001:db8::1".parse::<std::net::IpAddr>().map(|ip| (ip, port).into()).unwrap()
+}
+
+impl World {
+    /// A publisher with the offer of this name, and a peer in this mode. They are not connected yet.
+    pub fn new(name: &str, mode: Mode) -> Self {
+        let local = Local { protocol: Protocol::Udp, address: v4(7885) };
+        Self::of(&fixture(name), Config { mode, ice_lite: false }, local, v4(1))
+    }
+
+    pub fn of(template: &str, config: Config, local: Local, home: SocketAddr) -> Self {
+        let now = Instant::now();
+        let first = Offer::read(&filled(template, &IceCreds::new(), &"00:".repeat(32)[..95])).unwrap();
+        let extensions = extensions(template);
+        let mut builder = Rtc::builder().clear_codecs().set_rtp_mode(true).set_extension_map(extensions);
+        codecs(&first, &mut builder);
+        let mut rtc = builder.build(now);
+        let udp = local.protocol == Protocol::Udp;
+        let candidate = match udp {
+            true => Candidate::host(home, Protocol::Udp),
+            false => Candidate::builder().tcp().host(home).tcptype(TcpType::Active).build(),
+        };
+        rtc.add_local_candidate(candidate.unwrap());
+        let api = rtc.direct_api();
+        let fingerprint = api.local_dtls_fingerprint().to_string();
+        let bytes = fingerprint.split_once(' ').map_or(fingerprint.as_str(), |(_, bytes)| bytes);
+        let offer = Offer::read(&filled(template, &api.local_ice_credentials(), bytes)).unwrap();
+        let (peer, answer) = Peer::answer(now, config, &[local], &offer).unwrap();
+        let mut world = Self {
+            now,
+            began: now,
+            rtc,
+            peer,
+            answer,
+            tracks: Vec::new(),
+            events: Vec::new(),
+            wanted: Vec::new(),
+            link: GOOD,
+            seen_as: None,
+            gone: Vec::new(),
+            protocol: local.protocol,
+            home,
+            random: 0x9e37_79b9_7f4a_7c15,
+            to_peer: VecDeque::new(),
+            to_publisher: VecDeque::new(),
+        };
+        world.start(&offer, attribute(template, "ice-lite").is_some());
+        world
+    }
+
+    pub fn connected(name: &str, mode: Mode) -> Self {
+        let mut world = Self::new(name, mode);
+        world.connect();
+        world
+    }
+
+    pub fn connect(&mut self) {
+        for _ in 0..3000 {
+            if self.rtc.is_connected() && self.events.iter().any(|(_, event)| *event == Event::Connected) {
+                return self.run(50 * MS);
+            }
+            self.step();
+        }
+        panic!("not connected within 3 s");
+    }
+
+    /// Takes the answer as a client does, and declares what it sends.
+    fn start(&mut self, offer: &Offer, lite: bool) {
+        let answer = self.answer.clone();
+        let value = |name| attribute(&answer, name).unwrap().to_owned();
+        let mut api = self.rtc.direct_api();
+        api.set_ice_controlling(!lite);
+        api.set_remote_ice_credentials(IceCreds { ufrag: value("ice-ufrag"), pass: value("ice-pwd") });
+        api.set_remote_fingerprint(value("fingerprint").parse().unwrap());
+        api.start_dtls(value("setup") == "passive").unwrap();
+        if let Some(audio) = &offer.audio {
+            let (mid, pt) = (Mid::from(audio.mid.as_str()), audio.payload_type.into());
+            api.declare_media(mid, MediaKind::Audio);
+            api.declare_stream_tx(1001.into(), None, mid, None);
+            self.tracks.push(Sent {
+                mid,
+                kind: MediaKind::Audio,
+                rid: None,
+                ssrc: 1001.into(),
+                pt,
+                next: 1000,
+            });
+        }
+        if let Some(video) = &offer.video {
+            let (mid, pt) = (Mid::from(video.mid.as_str()), video.payload_type.into());
+            api.declare_media(mid, MediaKind::Video);
+            for layer in 0..u32::try_from(offer.layers()).unwrap() {
+                let rid = video.rids.get(layer as usize).map(|rid| Rid::from(rid.as_str()));
+                let ssrc = Ssrc::from(2001 + layer);
+                let resent = video.resend.map(|_| Ssrc::from(3001 + layer));
+                // The sending engine tells layers apart by names only.
+                let own = rid.or_else(|| (offer.layers() > 1).then(|| Rid::from(layer.to_string().as_str())));
+                api.declare_stream_tx(ssrc, resent, mid, own);
+                self.tracks.push(Sent { mid, kind: MediaKind::Video, rid, ssrc, pt, next: 65_530 });
+            }
+        }
+        for candidate in answer.lines().filter_map(|line| line.strip_prefix("a=candidate:")) {
+            self.rtc
+                .add_remote_candidate(Candidate::from_sdp_string(&format!("candidate:{candidate}")).unwrap());
+        }
+    }
+
+    pub fn run(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.now < end {
+            self.step();
+        }
+    }
+
+    fn chance(&mut self, of: u64) -> u64 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        self.random % of.max(1)
+    }
+
+    fn travel(&mut self) -> Option<Instant> {
+        let (lost, jitter) =
+            (self.chance(1000), self.chance(u64::try_from(self.link.jitter.as_micros()).unwrap() + 1));
+        (lost >= self.link.loss).then(|| self.now + self.link.delay + Duration::from_micros(jitter))
+    }
+
+    pub fn step(&mut self) {
+        self.now += MS;
+        let now = self.now;
+        for datagram in due(&mut self.to_peer, now) {
+            let (from, to) = (self.seen_as.unwrap_or(datagram.source), datagram.destination);
+            self.peer.handle_datagram(now, self.protocol, from, to, &datagram.contents).unwrap();
+        }
+        for datagram in due(&mut self.to_publisher, now) {
+            let receive =
+                Receive::new(self.protocol, datagram.source, self.home, &datagram.contents).unwrap();
+            let input = Input::Receive(now, receive);
+            if self.rtc.accepts(&input) {
+                self.rtc.handle_input(input).unwrap();
+                self.drain();
+            }
+        }
+        if self.peer.timeout() <= now {
+            self.peer.handle_timeout(now).unwrap();
+        }
+        self.rtc.handle_input(Input::Timeout(now)).unwrap();
+        self.drain();
+        self.collect();
+    }
+
+    /// What the peer has for the world.
+    pub fn collect(&mut self) {
+        while let Some(datagram) = self.peer.poll_transmit() {
+            let outside = self.seen_as.unwrap_or(self.home);
+            if let Some(at) = self.travel()
+                && datagram.destination == outside
+            {
+                self.to_publisher.push_back((at, datagram));
+            }
+        }
+        while let Some(event) = self.peer.poll_event() {
+            self.events.push((self.now, event));
+        }
+    }
+
+    fn drain(&mut self) {
+        loop {
+            match self.rtc.poll_output().unwrap() {
+                Output::Timeout(_) => return,
+                Output::Transmit(datagram) => {
+                    if let Some(at) = self.travel() {
+                        self.to_peer.push_back((at, datagram));
+                    }
+                }
+                Output::Event(str0m::Event::KeyframeRequest(request)) => {
+                    self.wanted.push((self.now, request))
+                }
+                Output::Event(_) => {}
+            }
+        }
+    }
+
+    /// Sends a packet of the track of this index in `tracks`.
+    pub fn send(&mut self, track: usize, timestamp: u32, marker: bool, payload: &[u8]) {
+        let sent = &mut self.tracks[track];
+        let sequence = SeqNo::from(sent.next);
+        sent.next += 1;
+        let video = sent.kind == MediaKind::Video;
+        let write =
+            RtpWrite::new(sent.pt, sequence, timestamp, self.now, payload).marker(marker).nackable(video);
+        let ssrc = sent.ssrc;
+        self.rtc.direct_api().stream_tx(&ssrc).unwrap().write_rtp(write);
+        self.rtc.handle_input(Input::Timeout(self.now)).unwrap();
+        self.drain();
+    }
+
+    /// A number is left out as if its packet was lost for good.
+    pub fn skip(&mut self, track: usize) {
+        self.tracks[track].next += 1;
+    }
+
+    pub fn packets(&self, track: Track) -> Vec<(Instant, &media::RtpPacket)> {
+        let of = |(at, event): &'_ (Instant, Event)| match event {
+            Event::Packet(of, _) if *of == track => Some(*at),
+            _ => None,
+        };
+        self.events
+            .iter()
+            .filter_map(|entry| match (of(entry), &entry.1) {
+                (Some(at), Event::Packet(_, packet)) => Some((at, packet)),
+                _ => None,
+            })
+            .collect()
+    }
+
+    pub fn frames(&self, track: Track) -> Vec<(Instant, &media::Packet)> {
+        self.events
+            .iter()
+            .filter_map(|(at, event)| match event {
+                Event::Frame(of, packet) if *of == track => Some((*at, packet)),
+                _ => None,
+            })
+            .collect()
+    }
+}
+
+/// What arrives by now, in the order in which it does.
+fn due(queue: &mut VecDeque<(Instant, Transmit)>, now: Instant) -> Vec<Transmit> {
+    let (mut due, later): (Vec<_>, Vec<_>) =
+        std::mem::take(queue).into_iter().partition(|(at, _)| *at <= now);
+    *queue = later.into();
+    due.sort_by_key(|(at, _)| *at);
+    due.into_iter().map(|(_, datagram)| datagram).collect()
+}
+
+fn filled(template: &str, credentials: &IceCreds, fingerprint: &str) -> String {
+    template
+        .replace("{ufrag}", &credentials.ufrag)
+        .replace("{pwd}", &credentials.pass)
+        .replace("{fingerprint}", fingerprint)
+}
+
+fn extensions(template: &str) -> ExtensionMap {
+    let mut map = ExtensionMap::empty();
+    for line in template.lines().filter_map(|line| line.strip_prefix("a=extmap:")) {
+        let (number, uri) = line.split_once(' ').unwrap();
+        let extension = match uri {
+            "urn:ietf:params:rtp-hdrext:sdes:mid" => Extension::RtpMid,
+            "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id" => Extension::RtpStreamId,
+            "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id" => Extension::RepairedRtpStreamId,
+            uri if uri.ends_with("transport-wide-cc-extensions-01") => Extension::TransportSequenceNumber,
+            _ => continue,
+        };
+        map.set(number.parse().unwrap(), extension);
+    }
+    map
+}
+
+fn codecs(offer: &Offer, builder: &mut str0m::RtcConfig) {
+    if let Some(audio) = &offer.audio {
+        let rate = Frequency::FORTY_EIGHT_KHZ;
+        let pt = audio.payload_type.into();
+        builder.codec_config().add_config(pt, None, Codec::Opus, rate, Some(2), FormatParams::default());
+    }
+    if let Some(video) = &offer.video {
+        let codec = match video.codec {
+            media::Codec::H264 => Codec::H264,
+            media::Codec::H265 => Codec::H265,
+            media::Codec::Vp8 => Codec::Vp8,
+            media::Codec::Vp9 => Codec::Vp9,
+            _ => Codec::Av1,
+        };
+        let (pt, resend) = (video.payload_type.into(), video.resend.map(Into::into));
+        let format = FormatParams::default();
+        builder.codec_config().add_config(pt, resend, codec, Frequency::NINETY_KHZ, None, format);
+    }
+}
