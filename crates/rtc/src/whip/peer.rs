@@ -1,5 +1,5 @@
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     net::SocketAddr,
     time::{Duration, Instant},
 };
@@ -11,8 +11,9 @@ use str0m::{
 };
 
 use super::{
-    Config, Error, Event, Fragment, Local, Offer, Patched,
+    Config, Error, Event, Fragment, Local, Mode, Offer, Patched, Track,
     engine::{configure, local_candidate, remote_candidate},
+    frames::Frames,
     offer::{MAX_CANDIDATES, is_ice_secret},
     streams::Streams,
 };
@@ -28,10 +29,13 @@ pub struct Peer {
     /// Candidates of the publisher's present generation.
     remotes: usize,
     streams: Streams,
+    /// In [`Mode::Frames`].
+    frames: Option<BTreeMap<Track, Frames>>,
     transmits: VecDeque<Transmit>,
     events: VecDeque<Event>,
     connected: bool,
     rtt: Option<Duration>,
+    now: Instant,
     timeout: Instant,
 }
 
@@ -59,10 +63,12 @@ impl Peer {
             locals,
             remotes: 0,
             streams,
+            frames: (config.mode == Mode::Frames).then(BTreeMap::new),
             transmits: VecDeque::new(),
             events: VecDeque::new(),
             connected: false,
             rtt: None,
+            now,
             timeout: now,
         };
         peer.add_remotes(&offer.plain.candidates);
@@ -150,6 +156,7 @@ impl Peer {
             self.streams.guess(&mut self.rtc, bytes);
         }
         self.rtc.handle_input(input).map_err(Error::Engine)?;
+        self.now = self.now.max(now);
         self.drain()
     }
 
@@ -158,12 +165,20 @@ impl Peer {
     /// # Errors
     /// The engine gave up.
     pub fn handle_timeout(&mut self, now: Instant) -> Result<(), Error> {
+        let mut given = Vec::new();
+        for (track, frames) in self.frames.iter_mut().flatten() {
+            while let Some(frame) = frames.poll(now) {
+                given.push(Event::Frame(*track, frame));
+            }
+        }
+        self.events.extend(given);
         self.settle(now)
     }
 
     /// When to call [`Peer::handle_timeout`].
     pub fn timeout(&self) -> Instant {
-        self.timeout
+        let frames = self.frames.iter().flat_map(BTreeMap::values).filter_map(Frames::deadline);
+        frames.fold(self.timeout, Instant::min)
     }
 
     /// The next datagram to be sent.
@@ -186,6 +201,7 @@ impl Peer {
 
     fn settle(&mut self, now: Instant) -> Result<(), Error> {
         self.rtc.handle_input(Input::Timeout(now)).map_err(Error::Engine)?;
+        self.now = self.now.max(now);
         self.drain()
     }
 
@@ -214,7 +230,7 @@ impl Peer {
             }
             str0m::Event::RtpPacket(packet) => {
                 if let Some((track, packet)) = self.streams.packet(&mut self.rtc, packet) {
-                    self.events.push_back(Event::Packet(track, packet));
+                    self.deliver(track, packet);
                 }
             }
             str0m::Event::PeerStats(stats) => {
@@ -223,6 +239,29 @@ impl Peer {
                 self.events.extend(self.streams.stats(self.rtt).map(Event::Stats));
             }
             _ => {}
+        }
+    }
+
+    fn deliver(&mut self, track: Track, packet: media::RtpPacket) {
+        let now = self.now;
+        let Some(frames) = &mut self.frames else {
+            self.events.push_back(Event::Packet(track, packet));
+            return;
+        };
+        let codec = match track {
+            Track::Audio => None,
+            Track::Video(_) => self.offer.video.as_ref().map(|video| video.codec),
+        };
+        let frames = frames.entry(track).or_insert_with(|| Frames::new(codec));
+        frames.push(now, packet);
+        while let Some(frame) = frames.poll(now) {
+            self.events.push_back(Event::Frame(track, frame));
+        }
+        if let Track::Video(layer) = track
+            && frames.asks(now)
+        {
+            // The engine is due at once then, as `timeout` says.
+            self.streams.request_keyframe(&mut self.rtc, layer);
         }
     }
 }

@@ -1,5 +1,7 @@
 use media::Codec;
 
+use super::picture::Units;
+
 /// Finds the packets with which a receiver can start: the first one of a picture that stands alone.
 ///
 /// Of H.264 and H.265 that is the one with the parameter sets, which may be packets of their own before the picture's first slice
@@ -125,20 +127,6 @@ fn best(units: impl Iterator<Item = Holds>) -> Holds {
         }
     }
     found
-}
-
-/// NAL units after their lengths in two bytes (STAP-A, AP). An empty or truncated one ends it.
-struct Units<'a>(&'a [u8]);
-
-impl<'a> Iterator for Units<'a> {
-    type Item = &'a [u8];
-
-    fn next(&mut self) -> Option<&'a [u8]> {
-        let (length, rest) = self.0.split_first_chunk::<2>()?;
-        let (unit, rest) = rest.split_at_checked(u16::from_be_bytes(*length).into())?;
-        self.0 = rest;
-        if unit.is_empty() { None } else { Some(unit) }
-    }
 }
 
 #[cfg(test)]

@@ -89,10 +89,14 @@ impl World {
     }
 
     pub fn of(template: &str, config: Config, local: Local, home: SocketAddr) -> Self {
+        Self::made(template, config, local, home, true)
+    }
+
+    fn made(template: &str, config: Config, local: Local, home: SocketAddr, rtp_mode: bool) -> Self {
         let now = Instant::now();
         let first = Offer::read(&filled(template, &IceCreds::new(), &"00:".repeat(32)[..95])).unwrap();
         let extensions = extensions(template);
-        let mut builder = Rtc::builder().clear_codecs().set_rtp_mode(true).set_extension_map(extensions);
+        let mut builder = Rtc::builder().clear_codecs().set_rtp_mode(rtp_mode).set_extension_map(extensions);
         codecs(&first, &mut builder);
         let mut rtc = builder.build(now);
         let udp = local.protocol == Protocol::Udp;
@@ -142,6 +146,14 @@ impl World {
             self.step();
         }
         panic!("not connected within 3 s");
+    }
+
+    /// Such as sends whole pictures, which its engine cuts into packets.
+    pub fn of_pictures(name: &str, mode: Mode) -> Self {
+        let local = Local { protocol: Protocol::Udp, address: v4(7885) };
+        let mut world = Self::made(&fixture(name), Config { mode, ice_lite: false }, local, v4(1), false);
+        world.connect();
+        world
     }
 
     /// Takes the answer as a client does, and declares what it sends.
@@ -275,20 +287,29 @@ impl World {
         self.drain();
     }
 
+    /// A picture or a sound frame, if the world is [`World::of_pictures`].
+    pub fn write(&mut self, track: usize, at: Duration, data: &[u8]) {
+        let sent = &self.tracks[track];
+        let time = str0m::media::MediaTime::from(at);
+        let mut writer = self.rtc.writer(sent.mid).unwrap();
+        if let Some(rid) = sent.rid {
+            writer = writer.rid(rid);
+        }
+        writer.write(sent.pt, self.now, time, data).unwrap();
+        self.rtc.handle_input(Input::Timeout(self.now)).unwrap();
+        self.drain();
+    }
+
     /// A number is left out as if its packet was lost for good.
     pub fn skip(&mut self, track: usize) {
         self.tracks[track].next += 1;
     }
 
     pub fn packets(&self, track: Track) -> Vec<(Instant, &media::RtpPacket)> {
-        let of = |(at, event): &'_ (Instant, Event)| match event {
-            Event::Packet(of, _) if *of == track => Some(*at),
-            _ => None,
-        };
         self.events
             .iter()
-            .filter_map(|entry| match (of(entry), &entry.1) {
-                (Some(at), Event::Packet(_, packet)) => Some((at, packet)),
+            .filter_map(|(at, event)| match event {
+                Event::Packet(of, packet) if *of == track => Some((*at, packet)),
                 _ => None,
             })
             .collect()
