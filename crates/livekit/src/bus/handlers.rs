@@ -7,6 +7,7 @@ use std::{
 };
 
 use livekit_protocol::{DeleteIngressRequest, IngressState, UpdateIngressRequest};
+use media::StreamKey;
 use psrpc::{Bus, BusError, Code, Metadata, Server};
 use tokio::{
     sync::{mpsc, oneshot},
@@ -16,6 +17,7 @@ use tokio::{
 use super::{
     messages::{IngressSession, ListActiveIngressRequest, ListActiveIngressResponse},
     methods::{DELETE_INGRESS, LIST_ACTIVE_INGRESS, UPDATE_INGRESS},
+    whip,
 };
 
 /// Requests that a session has not looked at. Any of them ends it, and livekit-server asks three times; past it the answer
@@ -116,6 +118,20 @@ impl Handlers {
         let session = IngressSession { ingress_id: ingress_id.into(), resource_id: resource_id.into() };
         lock(&self.active.0).push(session.clone());
         Ok(Registration { requests, session, active: self.active.clone(), _slot: slot })
+    }
+
+    /// Hears DELETEs and PATCHes of a WHIP session that came to other nodes, from now on; `key` is the one that it was made
+    /// with, and requests that do not show it are refused.
+    ///
+    /// # Errors
+    /// Redis does not confirm the subscriptions.
+    pub async fn register_whip(
+        &self,
+        resource_id: &str,
+        key: StreamKey,
+        resource: impl whip::Resource,
+    ) -> Result<whip::Registration, BusError> {
+        whip::Registration::open(&self.bus, resource_id, key, resource).await
     }
 }
 

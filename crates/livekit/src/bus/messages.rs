@@ -136,6 +136,96 @@ pub struct IngressSession {
     pub resource_id: String,
 }
 
+/// `rpc.DeleteWHIPResourceRequest`: end a WHIP session; asked of the worker that has the resource (the topic).
+#[derive(Clone, PartialEq, prost::Message)]
+#[prost(skip_debug)]
+pub struct DeleteWhipResourceRequest {
+    /// As in the Location of the session.
+    #[prost(string, tag = "1")]
+    pub resource_id: String,
+    /// The stream key in clear that the request showed.
+    #[prost(string, tag = "2")]
+    pub stream_key: String,
+}
+
+impl fmt::Debug for DeleteWhipResourceRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeleteWhipResourceRequest")
+            .field("resource_id", &self.resource_id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// `rpc.ICERestartWHIPResourceRequest`: a PATCH of a WHIP session (RFC 9725 section 4.3).
+#[derive(Clone, PartialEq, prost::Message)]
+#[prost(skip_debug)]
+pub struct IceRestartWhipResourceRequest {
+    /// As in the Location of the session.
+    #[prost(string, tag = "1")]
+    pub resource_id: String,
+    /// The stream key in clear that the request showed.
+    #[prost(string, tag = "2")]
+    pub stream_key: String,
+    /// The fragment's `ice-ufrag`.
+    #[prost(string, tag = "3")]
+    pub user_fragment: String,
+    /// The fragment's `ice-pwd`.
+    #[prost(string, tag = "4")]
+    pub password: String,
+    /// The fragment's candidates, each `candidate:…`.
+    #[prost(string, repeated, tag = "5")]
+    pub candidates: Vec<String>,
+    /// The body of the PATCH.
+    #[prost(string, tag = "6")]
+    pub raw_trickle_ice_sdpfrag: String,
+    /// `*`, an ETag, or empty.
+    #[prost(string, tag = "7")]
+    pub if_match: String,
+}
+
+impl IceRestartWhipResourceRequest {
+    /// All that a PATCH's body says.
+    pub fn of(fragment: &str) -> Self {
+        let values = |name: &'static str| {
+            fragment.lines().filter_map(move |line| line.trim_end().strip_prefix(name)).map(str::to_owned)
+        };
+        Self {
+            user_fragment: values("a=ice-ufrag:").next().unwrap_or_default(),
+            password: values("a=ice-pwd:").next().unwrap_or_default(),
+            candidates: values("a=").filter(|value| value.starts_with("candidate:")).collect(),
+            raw_trickle_ice_sdpfrag: fragment.into(),
+            ..Self::default()
+        }
+    }
+}
+
+impl fmt::Debug for IceRestartWhipResourceRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IceRestartWhipResourceRequest")
+            .field("resource_id", &self.resource_id)
+            .field("if_match", &self.if_match)
+            .finish_non_exhaustive()
+    }
+}
+
+/// `rpc.ICERestartWHIPResourceResponse`.
+#[derive(Clone, PartialEq, prost::Message)]
+#[prost(skip_debug)]
+pub struct IceRestartWhipResourceResponse {
+    /// The answer's body, with our new ice-pwd; empty when ICE was not restarted.
+    #[prost(string, tag = "1")]
+    pub trickle_ice_sdpfrag: String,
+    /// The ICE session that there is now.
+    #[prost(string, tag = "2")]
+    pub etag: String,
+}
+
+impl fmt::Debug for IceRestartWhipResourceResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IceRestartWhipResourceResponse").field("etag", &self.etag).finish_non_exhaustive()
+    }
+}
+
 /// `rpc.WHIPRTCConnectionNotifyRequest`: the SFU tells about a WHIP session that it terminates itself.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct WhipRtcConnectionNotifyRequest {
@@ -232,6 +322,18 @@ mod tests {
                 GetIngressInfoResponse { info: Some(info.clone()), token: key.clone(), ..Default::default() }
             ),
             format!("{:?}", CreateIngressResponse { info: Some(info.clone()) }),
+            format!("{:?}", DeleteWhipResourceRequest { stream_key: key.clone(), ..Default::default() }),
+            format!(
+                "{:?}",
+                IceRestartWhipResourceRequest {
+                    stream_key: key.clone(),
+                    ..IceRestartWhipResourceRequest::of(&format!("a=ice-pwd:{key}"))
+                }
+            ),
+            format!(
+                "{:?}",
+                IceRestartWhipResourceResponse { trickle_ice_sdpfrag: key.clone(), ..Default::default() }
+            ),
             format!(
                 "{:?}",
                 StartIngressRequest { info: Some(info), token: key.clone(), ..Default::default() }
@@ -240,6 +342,22 @@ mod tests {
         for text in shown {
             assert!(!text.contains(&key), "{text}");
         }
+    }
+
+    #[test]
+    fn a_restart_carries_the_fragment_and_what_it_says() {
+        let fragment = "a=ice-ufrag:uf\r\na=ice-pwd:pw\r\nm=audio 9 RTP/AVP 0\r\na=mid:0\r\na=candidate:1 1 udp 1 ::1 9 \
+                        typ host\r\na=end-of-candidates\r\n";
+        let request = IceRestartWhipResourceRequest::of(fragment);
+        assert_eq!((request.user_fragment.as_str(), request.password.as_str()), ("uf", "pw"));
+        assert_eq!(request.candidates, ["candidate:1 1 udp 1 ::1 9 typ host"]);
+        let request = IceRestartWhipResourceRequest {
+            resource_id: "r".into(),
+            stream_key: "k".into(),
+            if_match: "*".into(),
+            ..IceRestartWhipResourceRequest::of("f")
+        };
+        assert_eq!(request.encode_to_vec(), b"\x0a\x01r\x12\x01k\x32\x01f\x3a\x01*");
     }
 
     #[test]

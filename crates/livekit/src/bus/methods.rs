@@ -13,6 +13,10 @@ pub const LIST_ACTIVE_INGRESS: Method =
 pub const UPDATE_INGRESS: Method = ingress_handler("UpdateIngress");
 /// The ingress goes away; asked of the worker that runs a session of it (the topic).
 pub const DELETE_INGRESS: Method = ingress_handler("DeleteIngress");
+/// A WHIP session ends; asked of the worker that has the resource (the topic).
+pub const DELETE_WHIP_RESOURCE: Method = ingress_handler("DeleteWHIPResource");
+/// A WHIP session's PATCH: candidates, or an ICE restart; asked of the worker that has the resource (the topic).
+pub const ICE_RESTART_WHIP_RESOURCE: Method = ingress_handler("ICERestartWHIPResource");
 
 const fn io_info(name: &'static str) -> Method {
     Method { queue: true, claim: true, ..Method::new("IOInfo", name) }

@@ -6,6 +6,7 @@
 //!   ▲                            │
 //!   └── one state at a time ── Reporters ── open ─► Reporter ◄── Status   (one per session)
 //! Handlers ── register ─► Registration ── recv ─► Request{reply}          (one per session)
+//!          └─ register_whip ─► whip::Resource ◄── whip::Peers             (any node, one per WHIP session)
 //! ```
 
 mod error;
@@ -16,6 +17,7 @@ pub mod methods;
 mod record;
 mod report;
 mod status;
+pub mod whip;
 
 pub use error::Error;
 pub use handlers::{Handlers, Registration, Reply, Request};

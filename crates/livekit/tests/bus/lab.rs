@@ -101,6 +101,11 @@ impl Lab {
         self.redis = Some(start_redis(self.dir.path(), self.redis_port).await);
     }
 
+    /// The bus as another node sees it.
+    pub(crate) async fn second_bus(&self) -> psrpc::Bus {
+        psrpc::Bus::connect(psrpc::Config::single(format!("127.0.0.1:{}", self.redis_port))).await.unwrap()
+    }
+
     /// Calls LiveKit's API.
     pub(crate) async fn api(&self, method: &str, body: Value) -> (u16, Value) {
         let api = Api { port: self.port };

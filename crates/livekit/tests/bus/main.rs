@@ -8,3 +8,4 @@ mod look_up;
 mod outage;
 mod report;
 mod requests;
+mod whip;
