@@ -2,7 +2,7 @@ use super::Error;
 
 /// The payload of a NAL unit bit by bit, without its emulation prevention bytes (H.264 7.3.1, 7.2, 9.1).
 #[derive(Debug, Clone)]
-pub(super) struct Bits<'a> {
+pub(crate) struct Bits<'a> {
     bytes: &'a [u8],
     at: usize,
     byte: u8,
@@ -15,11 +15,16 @@ pub(super) struct Bits<'a> {
 
 impl<'a> Bits<'a> {
     /// Reads behind the NAL unit's header byte; `what` it is goes into errors.
-    pub(super) fn new(nal: &'a [u8], what: &'static str) -> Self {
+    pub(crate) fn new(nal: &'a [u8], what: &'static str) -> Self {
         Self { bytes: nal, at: 1, byte: 0, left: 0, zeros: 0, what }
     }
 
-    pub(super) fn bit(&mut self) -> Result<bool, Error> {
+    /// The same with the header, of whatever length, taken off.
+    pub(crate) fn headless(bytes: &'a [u8], what: &'static str) -> Self {
+        Self { at: 0, ..Self::new(bytes, what) }
+    }
+
+    pub(crate) fn bit(&mut self) -> Result<bool, Error> {
         if self.left == 0 {
             self.next_byte()?;
         }
@@ -28,16 +33,16 @@ impl<'a> Bits<'a> {
     }
 
     /// Up to 32 bits, first one highest: u(n).
-    pub(super) fn bits(&mut self, count: u32) -> Result<u32, Error> {
+    pub(crate) fn bits(&mut self, count: u32) -> Result<u32, Error> {
         (0..count).try_fold(0, |value: u32, _| Ok(value << 1 | u32::from(self.bit()?)))
     }
 
-    pub(super) fn skip(&mut self, count: u32) -> Result<(), Error> {
+    pub(crate) fn skip(&mut self, count: u32) -> Result<(), Error> {
         (0..count).try_for_each(|_| self.bit().map(drop))
     }
 
     /// ue(v), at most `limit`.
-    pub(super) fn ue(&mut self, field: &'static str, limit: u32) -> Result<u32, Error> {
+    pub(crate) fn ue(&mut self, field: &'static str, limit: u32) -> Result<u32, Error> {
         let out_of_range = Error::Range { in_what: self.what, field };
         let mut zeros = 0;
         while !self.bit()? {
@@ -51,7 +56,7 @@ impl<'a> Bits<'a> {
     }
 
     /// se(v).
-    pub(super) fn se(&mut self, field: &'static str) -> Result<i32, Error> {
+    pub(crate) fn se(&mut self, field: &'static str) -> Result<i32, Error> {
         let value = i64::from(self.ue(field, u32::MAX - 1)?);
         let value = if value % 2 == 0 { -value / 2 } else { (value + 1) / 2 };
         i32::try_from(value).map_err(|_| Error::Range { in_what: self.what, field })

@@ -11,7 +11,7 @@ use bytes::Bytes;
 pub use error::Error;
 pub use sets::Description;
 
-use bits::Bits;
+pub(crate) use bits::Bits;
 use nal::{Kind, Nals};
 use sets::{Pps, Sps};
 
@@ -226,6 +226,12 @@ impl Stream {
         let field = !sps.description.progressive && bits.bit()?;
         Ok((slice_type % 5 == 1, field))
     }
+}
+
+/// The pictures' size in a sequence parameter set; the first byte, its header, is not looked at.
+pub(crate) fn sps_size(nal: &[u8]) -> Option<(u32, u32)> {
+    let description = Sps::read(nal).ok()?.description;
+    Some((description.width, description.height))
 }
 
 /// A copy, so that a set does not hold on to the whole access unit that it came in.
