@@ -5,11 +5,14 @@ import os
 from pathlib import Path
 
 import pytest
-from harness import sources
+from harness import sources, whip
+from harness.broadcast import Broadcast
 from harness.browser import Viewer, browser, pages
 from harness.clip import Clip
 from harness.stack import REPO, Stack
 from harness.subscriber import Subscriber
+from harness.whip_options import Options
+from harness.whip_page import Chromium
 
 _names = itertools.count(1)
 # The sessions of one test are over before the next test begins: they would take its CPU.
@@ -127,6 +130,29 @@ def view(chromium):
     yield start
     for viewer in open_pages:
         viewer.close()
+
+
+@pytest.fixture
+def publish(started, media, tmp_path, request):
+    """`publish(cast, "chromium", codec="vp8")`: a WHIP publisher of that kind; options as of `Options`, and for
+    Chromium those of its class. `url`: another endpoint than the server's, such as a relay's."""
+
+    def start(cast: Broadcast, kind: str, url: str | None = None, page: dict | None = None, **options) -> whip.Client:
+        given = {"key": cast.ingress.stream_key} | options
+        wishes = Options(url or cast.server.whip_url, **given)
+        match kind:
+            case "ffmpeg":
+                client = whip.Ffmpeg(wishes, tmp_path, media)
+            case "aiortc":
+                client = whip.Aiortc(wishes, tmp_path)
+            case "webrtcbin":
+                client = whip.Webrtcbin(wishes, tmp_path)
+            case "chromium":
+                client = Chromium(*request.getfixturevalue("chromium"), wishes, **(page or {}))
+        started.append(client)
+        return client
+
+    return start
 
 
 def _remember_logs(request, stack: Stack) -> None:

@@ -64,6 +64,11 @@ def make(stack: Stack, room: str, server: Sluicegate | None = None, **fields) ->
     return Broadcast(stack, server or stack.sluicegate, room, stack.api.create(room, **fields))
 
 
+def make_whip(stack: Stack, room: str, transcode: bool = False, **fields) -> Broadcast:
+    """The same for WHIP, whose packets go to the room as they are unless `transcode`."""
+    return make(stack, room, kind="WHIP", enable_transcoding=transcode, **fields)
+
+
 def make_when_possible(stack: Stack, room: str, within: float) -> Broadcast:
     """Creates the ingress as soon as the API takes it: livekit-server needs Redis for that."""
 

@@ -82,6 +82,12 @@ class Subscriber(Talker):
     def counter_steps(self, since: int = 0) -> list[int]:
         return clip.steps([event["n"] for event in self.frames(since)])
 
+    def assert_moving(self, since: int) -> None:
+        """The frame number was read in most pictures, grew, and next to none was left out."""
+        steps = self.counter_steps(since)
+        assert len(steps) > 0.8 * (len(self.frames(since)) - 1) > 0, f"too few numbers were read: {steps}"
+        assert steps.count(1) > 0.8 * len(steps), f"pictures are missing; steps of their numbers: {steps}"
+
     def longest_gap(self, since: int = 0) -> float:
         """Seconds between the two neighbouring frames that were furthest apart, up to now."""
         times = [event["at"] for event in self.frames(since)] + [time.time()]

@@ -56,7 +56,12 @@ class Chromium:
         self.page.evaluate("whip.restart()")
 
     def set_active(self, rid: str, active: bool) -> None:
+        """Whether the layer with this rid is sent."""
         self.page.evaluate("([rid, active]) => whip.setActive(rid, active)", [rid, active])
+
+    def set_scale(self, by: float) -> None:
+        """The picture of the first layer by so many smaller than its source."""
+        self.page.evaluate("by => whip.setScale(by)", by)
 
     def stop(self) -> None:
         if not self.over:

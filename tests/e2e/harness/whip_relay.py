@@ -14,6 +14,7 @@ import socket
 import threading
 import time
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from harness.whip_http import request
 
@@ -52,10 +53,11 @@ class Due:
 
 
 class Relay:
-    """`url(path)` instead of the server's; `stop` ends it. `cut` drops everything while it is true."""
+    """`url` in the place of the server's `endpoint`. `cut` drops everything while it is true."""
 
-    def __init__(self, origin: str, loss: float = 0.05, jitter_s: float = 0.05, seed: int = 1):
-        self.origin = origin
+    def __init__(self, endpoint: str, loss: float = 0.05, jitter_s: float = 0.05, seed: int = 1):
+        parts = urlsplit(endpoint)
+        self.origin, self.path = f"{parts.scheme}://{parts.netloc}", parts.path
         self.up, self.down = (Weather(loss, jitter_s, random.Random(f"{seed} {way}")) for way in ("up", "down"))
         self.cut = False
         self.server: tuple | None = None
@@ -69,8 +71,9 @@ class Relay:
         self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         threading.Thread(target=self.http.serve_forever, daemon=True).start()
 
-    def url(self, path: str) -> str:
-        return f"http://127.0.0.1:{self.http.server_port}{path}"
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.http.server_port}{self.path}"
 
     def stop(self) -> None:
         self.http.shutdown()

@@ -173,6 +173,13 @@ window.whip = {
   refused: () => refused,
   connected: () => pc?.connectionState === 'connected',
   candidates: () => log.filter((text) => text.includes('candidate:')).length,
+  // The picture by so many smaller, from now on.
+  setScale: async (by) => {
+    const sender = pc.getSenders().find((one) => one.track?.kind === 'video');
+    const parameters = sender.getParameters();
+    parameters.encodings[0].scaleResolutionDownBy = by;
+    await sender.setParameters(parameters);
+  },
   // A layer that the client stops sending, and sends again.
   setActive: async (rid, active) => {
     const sender = pc.getSenders().find((one) => one.track?.kind === 'video');
