@@ -8,6 +8,10 @@ use str0m::net::Transmit;
 /// Below this rate a keyframe of 60 kB would take longer than a frame's time to leave.
 const RATE_FLOOR_BPS: u64 = 20_000_000;
 
+/// The same for packets that are forwarded: the publisher has spread them as its own link needs it, and what comes as a burst all the
+/// same (a keyframe of 60 kB from the network next door) is through in 4 ms.
+const FORWARD_FLOOR_BPS: u64 = 100_000_000;
+
 /// No link that an ingress sits on is faster; and the sums below cannot overflow.
 const RATE_CEILING_BPS: u64 = 10_000_000_000;
 
@@ -26,6 +30,7 @@ const BACKLOG_BYTES: u64 = 128 * 1024;
 pub struct Pacer {
     queue: VecDeque<Transmit>,
     queued_bytes: u64,
+    floor_bps: u64,
     rate_bps: u64,
     /// What may leave now.
     credit_bits: u64,
@@ -35,10 +40,20 @@ pub struct Pacer {
 impl Pacer {
     /// An empty one that may send a burst at once.
     pub fn new(now: Instant) -> Self {
+        Self::with_floor(now, RATE_FLOOR_BPS)
+    }
+
+    /// The same for what has been paced before.
+    pub fn forwarding(now: Instant) -> Self {
+        Self::with_floor(now, FORWARD_FLOOR_BPS)
+    }
+
+    fn with_floor(now: Instant, floor_bps: u64) -> Self {
         Self {
             queue: VecDeque::new(),
             queued_bytes: 0,
-            rate_bps: RATE_FLOOR_BPS,
+            floor_bps,
+            rate_bps: floor_bps,
             credit_bits: BURST_BYTES * 8,
             refilled: now,
         }
@@ -46,7 +61,7 @@ impl Pacer {
 
     /// Follows the sum of the layers' target rates.
     pub fn set_media_rate(&mut self, bps: u64) {
-        self.rate_bps = bps.saturating_mul(RATE_FACTOR).clamp(RATE_FLOOR_BPS, RATE_CEILING_BPS);
+        self.rate_bps = bps.saturating_mul(RATE_FACTOR).clamp(self.floor_bps, RATE_CEILING_BPS);
     }
 
     /// Queues a datagram.
@@ -119,10 +134,8 @@ mod tests {
         assert_eq!(pacer.timeout(), None);
     }
 
-    #[test]
-    fn a_keyframe_of_60_kb_is_spread_and_leaves_within_a_frame_time() {
-        let start = Instant::now();
-        let mut pacer = Pacer::new(start);
+    /// How long a keyframe of 60 kB takes, and how many packets of it leave at once at most.
+    fn keyframe(start: Instant, mut pacer: Pacer) -> (Duration, usize) {
         for _ in 0..50 {
             pacer.push(datagram(0, 1200));
         }
@@ -134,8 +147,19 @@ mod tests {
             left -= sent;
             now = pacer.timeout().map_or(now, |at| at.max(now + MS));
         }
+        (now - start, most)
+    }
+
+    #[test]
+    fn a_keyframe_of_60_kb_is_spread_and_leaves_within_a_frame_time() {
+        let start = Instant::now();
+        let (took, most) = keyframe(start, Pacer::new(start));
         assert!(most <= 8, "{most} packets at once");
-        assert!(now - start <= 33 * MS, "took {:?}", now - start);
+        assert!(took <= 33 * MS, "took {took:?}");
+        let mut forwarding = Pacer::forwarding(start);
+        forwarding.set_media_rate(1_000_000);
+        let (took, most) = keyframe(start, forwarding);
+        assert!(took <= 6 * MS && most <= 10, "took {took:?}, {most} packets at once");
     }
 
     #[test]

@@ -41,7 +41,7 @@ impl Room {
             connected: false,
             forward: config.forward.then(Forward::new),
             keyframes: Keyframes::default(),
-            pacer: Pacer::new(now),
+            pacer: if config.forward { Pacer::forwarding(now) } else { Pacer::new(now) },
             epoch,
             events: VecDeque::new(),
             rtc_timeout: now,
