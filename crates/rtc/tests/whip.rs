@@ -33,6 +33,8 @@ struct World {
     events: Vec<Event>,
     wanted: Vec<Quality>,
     lose: bool,
+    /// The publisher as it is seen from outside.
+    outside: SocketAddr,
 }
 
 fn layers(count: usize) -> Vec<Layer> {
@@ -64,6 +66,7 @@ impl World {
             events: Vec::new(),
             wanted: Vec::new(),
             lose: false,
+            outside: address(1),
         };
         for _ in 0..3000 {
             world.step();
@@ -86,11 +89,11 @@ impl World {
         self.now += MS;
         let now = self.now;
         while let Some((_, datagram)) = self.to_peer.pop_front_if(|(at, _)| *at <= now) {
-            let (from, to) = (datagram.source, datagram.destination);
+            let (from, to) = (self.outside, datagram.destination);
             self.peer.handle_datagram(now, Protocol::Udp, from, to, &datagram.contents).unwrap();
         }
         while let Some((_, datagram)) = self.to_publisher.pop_front_if(|(at, _)| *at <= now) {
-            let (from, to) = (datagram.source, datagram.destination);
+            let (from, to) = (datagram.source, address(1));
             self.publisher.handle_datagram(now, Protocol::Udp, from, to, &datagram.contents).unwrap();
         }
         self.peer.handle_timeout(now).unwrap();
@@ -107,7 +110,9 @@ impl World {
         }
         while let Some(datagram) = self.peer.poll_transmit() {
             assert_eq!(datagram.source, address(OURS));
-            self.to_publisher.push_back((now + ONE_WAY, datagram));
+            if datagram.destination == self.outside {
+                self.to_publisher.push_back((now + ONE_WAY, datagram));
+            }
         }
         self.events.extend(std::iter::from_fn(|| self.peer.poll_event()));
     }
@@ -240,10 +245,8 @@ fn a_patch_with_the_same_credentials_adds_candidates() {
     assert!(!world.of(Track::Video(0)).is_empty(), "it is as well as before");
 }
 
-#[test]
-fn a_patch_with_other_credentials_restarts_ice_and_media_goes_on() {
-    let mut world = World::new(Codec::H264, 1);
-    world.play(0, &[Quality::High]);
+/// Restarts ICE as a WHIP client does (RFC 9725 section 4.3.3).
+fn restart(world: &mut World) {
     let before = world.peer.ufrag();
     let offer = world.publisher.restart_ice(world.now).unwrap().unwrap();
     let line = |name: &str| offer.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
@@ -252,26 +255,86 @@ fn a_patch_with_other_credentials_restarts_ice_and_media_goes_on() {
         panic!("other credentials restart ICE")
     };
     assert_ne!(world.peer.ufrag(), before);
-    assert!(
-        answer.contains(&format!("a=ice-ufrag:{}", world.peer.ufrag())) && answer.contains("a=candidate:"),
-        "{answer}"
-    );
-    // The publisher's engine wants a whole answer: the first one with the new credentials.
-    let renewed: String = world
-        .answer
-        .lines()
-        .map(|old| match old.split_once(':') {
-            Some((name @ ("a=ice-ufrag" | "a=ice-pwd"), _)) => {
-                answer.lines().find(|line| line.starts_with(name)).unwrap().to_owned() + "\r\n"
-            }
+    let ufrag = format!("a=ice-ufrag:{}", world.peer.ufrag());
+    assert!(answer.starts_with(&ufrag) && answer.contains("a=candidate:"), "{answer}");
+    assert!(answer.ends_with("a=end-of-candidates\r\n"), "{answer}");
+    // The publisher's engine wants a whole answer: the first one with what is new.
+    let renew = |old: &str| {
+        let name = old.split_once(':').map_or(old, |(name, _)| name);
+        let fresh = |name: &str| answer.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
+        match name {
+            "a=ice-ufrag" | "a=ice-pwd" | "a=candidate" => fresh(name) + "\r\n",
             _ => format!("{old}\r\n"),
-        })
-        .collect();
+        }
+    };
+    let renewed: String = world.answer.lines().map(renew).collect();
     world.publisher.answer(world.now, &renewed).unwrap();
-    world.run(500 * MS);
-    let before = world.of(Track::Video(0)).len();
-    world.play(2000, &[Quality::High]);
-    assert!(world.of(Track::Video(0)).len() > before + 25);
+}
+
+#[test]
+fn a_patch_with_other_credentials_restarts_ice_and_media_goes_on() {
+    let mut world = World::new(Codec::H264, 1);
+    world.play(0, &[Quality::High]);
+    for round in 1..4 {
+        restart(&mut world);
+        let before = world.of(Track::Video(0)).len();
+        world.play(1000 * round, &[Quality::High]);
+        assert!(world.of(Track::Video(0)).len() > before + 70, "nothing is lost meanwhile");
+        world.run(500 * MS);
+    }
+    let numbers: Vec<u64> = world.of(Track::Video(0)).iter().map(|packet| packet.sequence).collect();
+    assert!(numbers.windows(2).all(|pair| pair[1] == pair[0] + 1));
+    assert!(
+        world.of(Track::Video(0)).iter().all(|packet| packet.stream == world.of(Track::Video(0))[0].stream)
+    );
+}
+
+#[test]
+fn a_publisher_with_another_address_restarts_ice_and_media_goes_on() {
+    let mut world = World::new(Codec::H264, 3);
+    world.play(0, &Quality::ALL);
+    // The old address is gone with the network that it was of.
+    world.outside = ([192, 0, 2, 7], 40_000).into();
+    world.to_publisher.clear();
+    world.run(300 * MS);
+    restart(&mut world);
+    world.run(1500 * MS);
+    let before = world.of(Track::Video(2)).len();
+    world.play(4000, &Quality::ALL);
+    world.run(100 * MS);
+    assert!(
+        world.of(Track::Video(2)).len() >= before + 75,
+        "{} more",
+        world.of(Track::Video(2)).len() - before
+    );
+    world.wanted.clear();
+    world.peer.request_keyframe(world.now, 2).unwrap();
+    world.run(100 * MS);
+    assert_eq!(world.wanted, [Quality::High], "what goes back finds the way too");
+    assert!(!world.events.contains(&Event::Path(false)));
+}
+
+#[test]
+fn a_fragment_that_cannot_be_used_changes_nothing() {
+    let mut world = World::new(Codec::H264, 1);
+    for bad in [
+        "a=ice-ufrag:new!\r\na=ice-pwd:abcdabcdabcdabcdabcdab\r\n",
+        "a=ice-ufrag:n\r\na=ice-pwd:p\r\n",
+        "\0",
+        "v=0\r\n",
+    ] {
+        let before = world.peer.ufrag();
+        let patched = world.peer.patch(world.now, bad);
+        assert!(patched.is_err() || patched.unwrap() == Patched::Trickled, "{bad}");
+        assert_eq!(world.peer.ufrag(), before);
+    }
+    let many: String =
+        (0..400).map(|port| format!("a=candidate:1 1 udp 2122 10.9.0.1 {} typ host\r\n", port + 1)).collect();
+    for _ in 0..10 {
+        assert_eq!(world.peer.patch(world.now, &many).unwrap(), Patched::Trickled);
+    }
+    world.play(0, &[Quality::High]);
+    assert!(world.of(Track::Video(0)).len() > 70);
 }
 
 #[test]

@@ -39,7 +39,8 @@ pub(super) fn configure(plain: &Plain, config: Config) -> RtcConfig {
     let mut rtc = Rtc::builder()
         .clear_codecs()
         .set_rtp_mode(true)
-        .set_ice_lite(config.ice_lite)
+        // One side has to ask.
+        .set_ice_lite(config.ice_lite && !plain.ice_lite)
         .set_stats_interval(Some(STATS_EVERY));
     for (_, media) in plain.media() {
         let (codec, rate, channels) = match media.codec {

@@ -5,7 +5,7 @@ use std::{
 };
 
 use str0m::{
-    Candidate, IceConnectionState, Input, Rtc,
+    Candidate, Input, Rtc,
     change::SdpOffer,
     net::{Protocol, Receive, Transmit},
 };
@@ -17,6 +17,10 @@ use super::{
     offer::{MAX_CANDIDATES, is_ice_secret},
     streams::Streams,
 };
+
+/// Without a datagram of the publisher's for so long the path is gone: ICE alone has it check each 2 to 5 s. str0m's own word
+/// comes 20 s late, and comes for publishers that send media but answer no checks.
+const SILENCE: Duration = Duration::from_secs(6);
 
 /// A peer connection that receives what one WHIP publisher sends.
 ///
@@ -33,7 +37,10 @@ pub struct Peer {
     frames: Option<BTreeMap<Track, Frames>>,
     transmits: VecDeque<Transmit>,
     events: VecDeque<Event>,
-    connected: bool,
+    /// Since DTLS was up, and whether there is a path now.
+    path: Option<bool>,
+    /// When the publisher's last datagram came.
+    heard: Instant,
     rtt: Option<Duration>,
     now: Instant,
     timeout: Instant,
@@ -66,7 +73,8 @@ impl Peer {
             frames: (config.mode == Mode::Frames).then(BTreeMap::new),
             transmits: VecDeque::new(),
             events: VecDeque::new(),
-            connected: false,
+            path: None,
+            heard: now,
             rtt: None,
             now,
             timeout: now,
@@ -152,9 +160,11 @@ impl Peer {
         if !self.rtc.accepts(&input) {
             return Ok(());
         }
-        if self.connected {
+        if self.path.is_some() {
             self.streams.guess(&mut self.rtc, bytes);
         }
+        self.heard = self.heard.max(now);
+        self.watch(now);
         self.rtc.handle_input(input).map_err(Error::Engine)?;
         self.now = self.now.max(now);
         self.drain()
@@ -172,13 +182,15 @@ impl Peer {
             }
         }
         self.events.extend(given);
+        self.watch(now);
         self.settle(now)
     }
 
     /// When to call [`Peer::handle_timeout`].
     pub fn timeout(&self) -> Instant {
         let frames = self.frames.iter().flat_map(BTreeMap::values).filter_map(Frames::deadline);
-        frames.fold(self.timeout, Instant::min)
+        let silent = (self.path == Some(true)).then(|| self.heard + SILENCE);
+        frames.chain(silent).fold(self.timeout, Instant::min)
     }
 
     /// The next datagram to be sent.
@@ -196,6 +208,15 @@ impl Peer {
         if self.rtc.close().is_ok() {
             // The connection is given up: an error here changes nothing.
             self.drain().ok();
+        }
+    }
+
+    /// Tells that the path went or came.
+    fn watch(&mut self, now: Instant) {
+        let path = now < self.heard + SILENCE;
+        if self.path.is_some_and(|before| before != path) {
+            self.path = Some(path);
+            self.events.push_back(Event::Path(path));
         }
     }
 
@@ -221,13 +242,10 @@ impl Peer {
     fn note(&mut self, event: str0m::Event) {
         match event {
             str0m::Event::Connected => {
-                self.connected = true;
+                self.path = Some(true);
                 self.events.push_back(Event::Connected);
             }
             str0m::Event::Closed => self.events.push_back(Event::Closed),
-            str0m::Event::IceConnectionStateChange(state) if self.connected => {
-                self.events.push_back(Event::Path(state != IceConnectionState::Disconnected));
-            }
             str0m::Event::RtpPacket(packet) => {
                 if let Some((track, packet)) = self.streams.packet(&mut self.rtc, packet) {
                     self.deliver(track, packet);

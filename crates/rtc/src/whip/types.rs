@@ -46,7 +46,7 @@ pub enum Track {
 pub enum Event {
     /// ICE and DTLS are up.
     Connected,
-    /// ICE lost its path (`false`), or found one again (`true`).
+    /// Nothing came for 6 s (`false`), or something came again (`true`).
     Path(bool),
     /// The publisher closed the connection.
     Closed,

@@ -13,7 +13,7 @@ use str0m::{
     format::{Codec, FormatParams},
     media::{Frequency, KeyframeRequest, MediaKind, Mid, Pt, Rid},
     net::{Protocol, Receive, TcpType, Transmit},
-    rtp::{Extension, ExtensionMap, RtpWrite, SeqNo, Ssrc},
+    rtp::{Extension, ExtensionMap, RawPacket, RtpWrite, SeqNo, Ssrc, rtcp::Rtcp},
 };
 
 pub const MS: Duration = Duration::from_millis(1);
@@ -50,11 +50,11 @@ pub struct World {
     pub tracks: Vec<Sent>,
     pub events: Vec<(Instant, Event)>,
     pub wanted: Vec<(Instant, KeyframeRequest)>,
+    /// Packets that the peer asked for again, by SSRC.
+    pub missed: Vec<Ssrc>,
     pub link: Link,
     /// The publisher as the peer sees it, where that is not its own address.
     pub seen_as: Option<SocketAddr>,
-    /// The outside of a NAT for addresses that it had, where nothing goes through any more.
-    pub gone: Vec<SocketAddr>,
     protocol: Protocol,
     home: SocketAddr,
     random: u64,
@@ -96,7 +96,11 @@ impl World {
         let now = Instant::now();
         let first = Offer::read(&filled(template, &IceCreds::new(), &"00:".repeat(32)[..95])).unwrap();
         let extensions = extensions(template);
-        let mut builder = Rtc::builder().clear_codecs().set_rtp_mode(rtp_mode).set_extension_map(extensions);
+        let mut builder = Rtc::builder()
+            .clear_codecs()
+            .set_rtp_mode(rtp_mode)
+            .enable_raw_packets(true)
+            .set_extension_map(extensions);
         codecs(&first, &mut builder);
         let mut rtc = builder.build(now);
         let udp = local.protocol == Protocol::Udp;
@@ -119,9 +123,9 @@ impl World {
             tracks: Vec::new(),
             events: Vec::new(),
             wanted: Vec::new(),
+            missed: Vec::new(),
             link: GOOD,
             seen_as: None,
-            gone: Vec::new(),
             protocol: local.protocol,
             home,
             random: 0x9e37_79b9_7f4a_7c15,
@@ -187,7 +191,8 @@ impl World {
                 let resent = video.resend.map(|_| Ssrc::from(3001 + layer));
                 // The sending engine tells layers apart by names only.
                 let own = rid.or_else(|| (offer.layers() > 1).then(|| Rid::from(layer.to_string().as_str())));
-                api.declare_stream_tx(ssrc, resent, mid, own);
+                // Clients resend what they are asked for, however much that is.
+                api.declare_stream_tx(ssrc, resent, mid, own).set_rtx_cache(1024, 3000 * MS, None);
                 self.tracks.push(Sent { mid, kind: MediaKind::Video, rid, ssrc, pt, next: 65_530 });
             }
         }
@@ -267,6 +272,11 @@ impl World {
                 }
                 Output::Event(str0m::Event::KeyframeRequest(request)) => {
                     self.wanted.push((self.now, request))
+                }
+                Output::Event(str0m::Event::RawPacket(packet)) => {
+                    if let RawPacket::RtcpRx(Rtcp::Nack(nack)) = *packet {
+                        self.missed.push(nack.ssrc);
+                    }
                 }
                 Output::Event(_) => {}
             }
