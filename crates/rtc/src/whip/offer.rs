@@ -78,6 +78,9 @@ pub enum OfferError {
     /// Two m-lines of one name.
     #[error("two m-lines with a=mid:{0}")]
     SameMid(String),
+    /// Packets could not be told apart.
+    #[error("payload type {0} is offered for audio and for video")]
+    SamePayloadType(u8),
     /// Without it there is no media path.
     #[error("{0} is missing")]
     Missing(&'static str),
@@ -126,27 +129,20 @@ impl Offer {
         if let Some(twice) = media.iter().filter_map(Section::mid).find(same) {
             return Err(OfferError::SameMid(twice.chars().take(32).collect()));
         }
-        let all = || std::iter::once(&session).chain(&media);
-        let first =
-            |name, missing| all().find_map(|section| section.value(name)).ok_or(OfferError::Missing(missing));
-        let ufrag = first("ice-ufrag", "a=ice-ufrag")?.to_owned();
-        let pwd = first("ice-pwd", "a=ice-pwd")?.to_owned();
-        if !is_ice_secret(&ufrag) || !is_ice_secret(&pwd) {
-            let expected = "4 to 256 letters, digits, + or / (RFC 8839 section 5.4)";
-            return Err(OfferError::Malformed { name: "a=ice-ufrag, a=ice-pwd", expected });
-        }
-        let setup = setup(first("setup", "a=setup")?)?;
-        first("fingerprint", "a=fingerprint")?;
-        let fingerprint = all().flat_map(|section| section.values("fingerprint")).find_map(fingerprint);
-        let fingerprint = fingerprint.ok_or(OfferError::Fingerprint)?;
+        let (ufrag, mut plain) = transport(&session, &media)?;
         let sent = |kind| media.iter().position(|section| section.kind == kind && section.is_sent());
         let (video_at, audio_at) = (sent("video"), sent("audio"));
-        let video = video_at.map(|at| video(&media[at])).transpose()?;
+        let mut video = video_at.map(|at| video(&media[at])).transpose()?;
         let audio = audio_at.map(|at| audio(&media[at])).transpose()?;
         if video.is_none() && audio.is_none() {
             return Err(OfferError::NothingToReceive);
         }
-        let mut lines: Vec<Line> = media.iter().map(line).collect();
+        if let (Some(video), Some(audio)) = (&mut video, &audio) {
+            if video.payload_type == audio.payload_type {
+                return Err(OfferError::SamePayloadType(audio.payload_type));
+            }
+            video.resend = video.resend.filter(|resend| *resend != audio.payload_type);
+        }
         let mut extensions = Vec::new();
         for (at, section) in media.iter().enumerate() {
             let taken = match (&video, &audio) {
@@ -154,16 +150,9 @@ impl Offer {
                 (_, Some(audio)) if audio_at == Some(at) => audio_media(section, audio),
                 _ => continue,
             };
-            lines[at].media = Some(Media { extensions: read_extensions(section, &mut extensions), ..taken });
+            let extensions = read_extensions(section, &mut extensions);
+            plain.lines[at].media = Some(Media { extensions, ..taken });
         }
-        let mut candidates: Vec<String> = Vec::new();
-        for text in all().flat_map(|section| section.values("candidate")) {
-            let text = format!("candidate:{text}");
-            if candidates.len() < MAX_CANDIDATES && !candidates.contains(&text) {
-                candidates.push(text);
-            }
-        }
-        let plain = Plain { pwd, setup, fingerprint, ice_lite: session.has("ice-lite"), candidates, lines };
         Ok(Self { ufrag, video, audio, plain })
     }
 
@@ -185,6 +174,33 @@ impl fmt::Debug for Offer {
             .field("audio", audio)
             .finish_non_exhaustive()
     }
+}
+
+/// The publisher's ICE and DTLS: its ufrag, and the rest, with all m-lines refused so far. Each attribute may stand with the session or
+/// with a track; all are bundled.
+fn transport(session: &Section<'_>, media: &[Section<'_>]) -> Result<(String, Plain), OfferError> {
+    let all = || std::iter::once(session).chain(media);
+    let first =
+        |name, missing| all().find_map(|section| section.value(name)).ok_or(OfferError::Missing(missing));
+    let ufrag = first("ice-ufrag", "a=ice-ufrag")?.to_owned();
+    let pwd = first("ice-pwd", "a=ice-pwd")?.to_owned();
+    if !is_ice_secret(&ufrag) || !is_ice_secret(&pwd) {
+        let expected = "4 to 256 letters, digits, + or / (RFC 8839 section 5.4)";
+        return Err(OfferError::Malformed { name: "a=ice-ufrag, a=ice-pwd", expected });
+    }
+    let setup = setup(first("setup", "a=setup")?)?;
+    first("fingerprint", "a=fingerprint")?;
+    let fingerprint = all().flat_map(|section| section.values("fingerprint")).find_map(fingerprint);
+    let fingerprint = fingerprint.ok_or(OfferError::Fingerprint)?;
+    let mut candidates: Vec<String> = Vec::new();
+    for text in all().flat_map(|section| section.values("candidate")) {
+        let text = format!("candidate:{text}");
+        if candidates.len() < MAX_CANDIDATES && !candidates.contains(&text) {
+            candidates.push(text);
+        }
+    }
+    let (ice_lite, lines) = (session.has("ice-lite"), media.iter().map(line).collect());
+    Ok((ufrag, Plain { pwd, setup, fingerprint, ice_lite, candidates, lines }))
 }
 
 /// RFC 8839 section 5.4. Passwords that are shorter than the 22 characters there are the publisher's own risk.

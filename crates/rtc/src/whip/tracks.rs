@@ -115,7 +115,7 @@ pub(super) fn video(section: &Section<'_>) -> Result<Video, OfferError> {
     let level = level.and_then(|text| u32::from_str_radix(text, 16).ok()).unwrap_or(0x42_00_0a);
     let apt = payload_type.to_string();
     let resends = |(pt, name, _): &(u8, &str, u32)| {
-        name.eq_ignore_ascii_case("rtx") && section.parameter(*pt, "apt") == Some(&apt)
+        name.eq_ignore_ascii_case("rtx") && *pt != payload_type && section.parameter(*pt, "apt") == Some(&apt)
     };
     Ok(Video {
         mid,
