@@ -1,10 +1,23 @@
 use media::MediaTime;
 
 /// A correction is spread over packets in steps of this,
-const STEP: i64 = 1_000_000;
+const STEP: i64 = MS;
 
 /// unless it is larger than this: then the clock was wrong, not drifting.
-const JUMP: i64 = 300_000_000;
+const JUMP: i64 = 300 * MS;
+
+/// A time that is further before or after the packet's arrival than this was not meant so: a pause in the RTP clock, another track's clock in
+/// a sender report. Networks are not that slow, and nothing comes before it was sent.
+const LATE: i64 = 10_000 * MS;
+const EARLY: i64 = 1_000 * MS;
+
+/// The packet that came fastest within this time tells how far two clocks are apart.
+const WINDOW: i64 = 10_000 * MS;
+
+/// And so far at most they are moved for it when it was slow, since a slow network is no drift: 500 ppm.
+const DRIFT: i64 = 5 * MS;
+
+const MS: i64 = 1_000_000;
 
 /// What a sender report says (RFC 3550 section 6.4.1): this RTP time was that moment of the sender's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,7 +29,12 @@ pub(super) struct Report {
 
 /// How far our clock is ahead of the sender's: one for all its streams, so that sound and pictures keep their distance.
 #[derive(Debug, Default)]
-pub(super) struct Shift(Option<i64>);
+pub(super) struct Shift {
+    ahead: Option<i64>,
+    least: Least,
+    /// Since when reports have been unbelievable.
+    refused: Option<i64>,
+}
 
 /// Puts the RTP times of one stream on the clock of its connection: by arrival until a sender report has come, by those from then on.
 #[derive(Debug)]
@@ -27,11 +45,55 @@ pub(super) struct Clock {
     newest: Option<(u32, i64)>,
     /// From ticks, in nanoseconds, to our clock.
     offset: i64,
+    /// By how much that is wrong.
+    owed: i64,
+    least: Least,
+}
+
+/// The least delay in a [`WINDOW`].
+#[derive(Debug, Default)]
+struct Least(Option<(i64, i64)>);
+
+impl Least {
+    /// At the end of a window: how much later everything happened than was thought.
+    fn note(&mut self, arrived: i64, delay: i64) -> Option<i64> {
+        let (since, least) = self.0.unwrap_or((arrived, delay));
+        let least = least.min(delay);
+        self.0 = Some((since, least));
+        (arrived - since >= WINDOW).then(|| {
+            self.0 = None;
+            least.min(DRIFT)
+        })
+    }
+}
+
+fn is_believable(captured: i64, arrived: i64) -> bool {
+    (arrived - LATE..=arrived + EARLY).contains(&captured)
+}
+
+impl Shift {
+    /// When it was on our clock, if that can be. `estimate` is when the stream itself thinks that it was.
+    fn captured(&mut self, sent: i64, estimate: i64, arrived: i64) -> Option<i64> {
+        let ahead = *self.ahead.get_or_insert(estimate.saturating_sub(sent));
+        let captured = sent.saturating_add(ahead);
+        if is_believable(captured, arrived) {
+            self.refused = None;
+            if let Some(moved) = self.least.note(arrived, arrived - captured) {
+                self.ahead = Some(ahead.saturating_add(moved));
+            }
+            return Some(captured);
+        }
+        // One stream's reports may be wrong; if all are, the sender's clock was set.
+        if arrived - *self.refused.get_or_insert(arrived) > WINDOW {
+            *self = Self::default();
+        }
+        None
+    }
 }
 
 impl Clock {
     pub(super) fn new(rate: u32) -> Self {
-        Self { rate: rate.max(1).into(), newest: None, offset: 0 }
+        Self { rate: rate.max(1).into(), newest: None, offset: 0, owed: 0, least: Least::default() }
     }
 
     /// When a packet was captured that came at `arrived`.
@@ -42,23 +104,30 @@ impl Clock {
         report: Option<Report>,
         shift: &mut Shift,
     ) -> MediaTime {
+        let arrived = arrived.nanos();
         let first = self.newest.is_none();
         let (before, ticks) = self.newest.unwrap_or((timestamp, timestamp.into()));
         let ticks = ticks + i64::from(timestamp.wrapping_sub(before).cast_signed());
-        if first || ticks > self.newest.map_or(i64::MIN, |(_, newest)| newest) {
+        if self.newest.is_none_or(|(_, newest)| ticks > newest) {
             self.newest = Some((timestamp, ticks));
         }
         let media = self.nanos(ticks);
-        if first {
-            self.offset = arrived.nanos() - media;
+        if first || !is_believable(media + self.offset, arrived) {
+            self.offset = arrived - media;
+            self.owed = 0;
         }
-        if let Some(report) = report {
+        let estimate = media + self.offset;
+        let reported = report.and_then(|report| {
             let since = self.nanos(timestamp.wrapping_sub(report.timestamp).cast_signed().into());
-            let sent = report.at + since;
-            let shift = *shift.0.get_or_insert(media + self.offset - sent);
-            let off = sent + shift - media - self.offset;
-            self.offset += if off.abs() > JUMP { off } else { off.clamp(-STEP, STEP) };
+            shift.captured(report.at.saturating_add(since), estimate, arrived)
+        });
+        match reported {
+            Some(captured) => self.owed = captured - estimate,
+            None => self.owed += self.least.note(arrived, arrived - estimate - self.owed).unwrap_or_default(),
         }
+        let step = if self.owed.abs() > JUMP { self.owed } else { self.owed.clamp(-STEP, STEP) };
+        self.owed -= step;
+        self.offset += step;
         MediaTime::from_nanos(media + self.offset)
     }
 
@@ -71,8 +140,6 @@ impl Clock {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const MS: i64 = 1_000_000;
 
     fn at(ms: i64) -> MediaTime {
         MediaTime::from_millis(ms)
@@ -119,5 +186,104 @@ mod tests {
         let (mut picture, mut sound) = (Clock::new(90_000), Clock::new(48_000));
         picture.captured(0, at(0), Some(Report { timestamp: 0, at: 0 }), &mut shift);
         assert_eq!(sound.captured(0, at(900), Some(Report { timestamp: 0, at: 0 }), &mut shift), at(0));
+    }
+
+    /// Two streams of a sender whose clock is fast by `ppm`, 5 to 45 ms away: how late the times are that come out, at least and at most, of
+    /// the second half of an hour.
+    fn an_hour(ppm: i64, with_reports: bool) -> (i64, i64, i64) {
+        let (mut picture, mut sound) = (Clock::new(90_000), Clock::new(48_000));
+        let mut shift = Shift::default();
+        let (mut least, mut most, mut apart) = (i64::MAX, i64::MIN, 0);
+        let mut random = 1_u64;
+        for step in 0..180_000_i64 {
+            let mut delay = || {
+                random =
+                    random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                i64::try_from(random >> 40).unwrap() % (40 * MS) + 5 * MS
+            };
+            let real = step * 20 * MS;
+            let theirs = real + real / 1_000_000 * ppm;
+            let report = with_reports.then_some(theirs / (1000 * MS) * 1000 * MS);
+            let mut of = |clock: &mut Clock, rate: i64, start: u32, delay: i64| {
+                let rtp =
+                    |at: i64| start.wrapping_add((i128::from(at) * i128::from(rate) / 1_000_000_000) as u32);
+                let report = report.map(|at| Report { timestamp: rtp(at), at: at + 1_800_000_000_000 * MS });
+                clock.captured(rtp(theirs), MediaTime::from_nanos(real + delay), report, &mut shift).nanos()
+                    - real
+            };
+            // Sound is 30 ms faster.
+            let (a, b) = (delay(), delay());
+            let late = [of(&mut sound, 48_000, 77, a), of(&mut picture, 90_000, u32::MAX - 5, b + 30 * MS)];
+            if step > 90_000 {
+                least = least.min(late[0]).min(late[1]);
+                most = most.max(late[0]).max(late[1]);
+                apart = apart.max((late[0] - late[1]).abs());
+            }
+        }
+        (least / MS, most / MS, apart / MS)
+    }
+
+    #[test]
+    fn a_senders_clock_that_drifts_is_followed() {
+        for ppm in [-300, -100, 0, 100, 300] {
+            let (least, most, apart) = an_hour(ppm, true);
+            assert!(
+                least >= 0 && most <= 15 && apart <= 3,
+                "{ppm} ppm: {least} to {most} ms late, {apart} ms apart"
+            );
+            let (least, most, apart) = an_hour(ppm, false);
+            assert!(
+                least >= 0 && most <= 45 && apart <= 40,
+                "{ppm} ppm: {least} to {most} ms late, {apart} ms apart"
+            );
+        }
+    }
+
+    #[test]
+    fn reports_of_another_epoch_are_not_believed() {
+        let (mut picture, mut sound, mut shift) = (Clock::new(90_000), Clock::new(48_000), Shift::default());
+        for step in 0..1000_u32 {
+            let now = at(i64::from(step) * 20);
+            let good = Some(Report { timestamp: 0, at: 50_000 * MS });
+            assert_eq!(picture.captured(step * 1800, now, good, &mut shift), now);
+            let bad = Some(Report { timestamp: 0, at: 3_900_000_000 * MS });
+            assert_eq!(sound.captured(step * 960, now, bad, &mut shift), now);
+        }
+    }
+
+    #[test]
+    fn a_senders_clock_that_was_set_is_followed_again() {
+        let (mut clock, mut shift) = (Clock::new(90_000), Shift::default());
+        for step in 0..2000_u32 {
+            let now = at(i64::from(step) * 20);
+            let epoch = if step < 500 { 50_000 } else { 9_950_000 };
+            let captured =
+                clock.captured(step * 1800, now, Some(Report { timestamp: 0, at: epoch * MS }), &mut shift);
+            assert_eq!(captured, now);
+        }
+        assert!(shift.refused.is_none());
+    }
+
+    #[test]
+    fn a_jump_of_the_rtp_clock_is_no_jump_of_time() {
+        let (mut clock, mut shift) = (Clock::new(90_000), Shift::default());
+        assert_eq!(clock.captured(0, at(0), None, &mut shift), at(0));
+        assert_eq!(clock.captured(900_000_000, at(33), None, &mut shift), at(33));
+        assert_eq!(clock.captured(900_002_970, at(66), None, &mut shift), at(66));
+        assert_eq!(clock.captured(5, at(99), None, &mut shift), at(99));
+    }
+
+    proptest::proptest! {
+        /// Whatever a sender says: no time is before or after arrival by more than is believable.
+        #[test]
+        fn no_time_is_out_of_the_world(packets: Vec<(u32, u16, Option<(u32, i64)>)>) {
+            let (mut clock, mut shift, mut now) = (Clock::new(90_000), Shift::default(), 0);
+            for (timestamp, step, report) in packets {
+                now += i64::from(step) * MS;
+                let report = report.map(|(timestamp, at)| Report { timestamp, at });
+                let captured = clock.captured(timestamp, MediaTime::from_nanos(now), report, &mut shift);
+                proptest::prop_assert!(is_believable(captured.nanos(), now));
+            }
+        }
     }
 }
