@@ -3,3 +3,6 @@
 #![forbid(unsafe_code)]
 
 pub mod rtmp;
+mod socket;
+mod waiting;
+mod wrong_keys;

@@ -20,6 +20,8 @@ use tokio_util::sync::CancellationToken;
 use super::{
     publisher::{Event, Feed, Why},
     request::{Decision, Request},
+};
+use crate::{
     socket,
     waiting::{Place, Waiting},
     wrong_keys::WrongKeys,

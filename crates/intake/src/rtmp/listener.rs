@@ -15,6 +15,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::{
     connection::{self, Context},
     request::Request,
+};
+use crate::{
     socket,
     waiting::Waiting,
     wrong_keys::{WrongKeyLimits, WrongKeys},

@@ -16,13 +16,10 @@ mod connection;
 mod listener;
 mod publisher;
 mod request;
-mod socket;
-mod waiting;
-mod wrong_keys;
 
 pub use listener::{Limits, Listener};
 pub use publisher::{Closer, Event, Publisher, Why};
 pub use request::{Error, Request};
-pub use wrong_keys::{WrongKeyLimits, WrongKeys};
+pub use crate::wrong_keys::{WrongKeyLimits, WrongKeys};
 
 pub use ::rtmp::{CodecId, Error as ProtocolError, Metadata};

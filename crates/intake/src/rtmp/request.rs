@@ -7,10 +7,8 @@ use std::{
 use media::StreamKey;
 use tokio::sync::oneshot;
 
-use super::{
-    publisher::{self, Feed, Publisher},
-    wrong_keys::WrongKeys,
-};
+use super::publisher::{self, Feed, Publisher};
+use crate::wrong_keys::WrongKeys;
 
 /// Why a request could not be accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

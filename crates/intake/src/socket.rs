@@ -23,7 +23,7 @@ const PROBES: u32 = 3;
 const UNACKNOWLEDGED: Duration = Duration::from_secs(11);
 
 /// A listening socket; an IPv6 wildcard address takes IPv4 too, or IPv4 alone where IPv6 is switched off.
-pub(super) fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
+pub(crate) fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
     match open(addr) {
         Err(error)
             if addr.ip() == Ipv6Addr::UNSPECIFIED
@@ -48,7 +48,7 @@ fn open(addr: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Makes a connection notice a peer that is gone, and sends answers at once.
-pub(super) fn prepare(stream: &TcpStream) -> io::Result<()> {
+pub(crate) fn prepare(stream: &TcpStream) -> io::Result<()> {
     let socket = SockRef::from(stream);
     socket.set_tcp_nodelay(true)?;
     let keepalive =

@@ -5,7 +5,7 @@ use tokio_util::sync::CancellationToken;
 /// The connections that are not publishing yet. When there are too many, the one that has been in the handshake for
 /// longest is sent away: a real encoder is through it after one round trip, so an attacker's idle connections go first.
 #[derive(Debug, Default)]
-pub(super) struct Waiting {
+pub(crate) struct Waiting {
     next: u64,
     /// By age.
     shaking_hands: BTreeMap<u64, CancellationToken>,
@@ -15,11 +15,11 @@ pub(super) struct Waiting {
 
 /// A place in [`Waiting`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place(u64);
+pub(crate) struct Place(u64);
 
 impl Waiting {
     /// Adds a connection that `leave` sends away; at `limit` another one must go first.
-    pub(super) fn enter(&mut self, leave: CancellationToken, limit: usize) -> Place {
+    pub(crate) fn enter(&mut self, leave: CancellationToken, limit: usize) -> Place {
         while !self.is_empty() && self.len() >= limit {
             self.send_one_away();
         }
@@ -30,20 +30,20 @@ impl Waiting {
     }
 
     /// The handshake is done.
-    pub(super) fn talks(&mut self, place: Place) {
+    pub(crate) fn talks(&mut self, place: Place) {
         if let Some(leave) = self.shaking_hands.remove(&place.0) {
             self.talking.insert(place.0, leave);
         }
     }
 
     /// The connection publishes, or is closed.
-    pub(super) fn leaves(&mut self, place: Place) {
+    pub(crate) fn leaves(&mut self, place: Place) {
         self.shaking_hands.remove(&place.0);
         self.talking.remove(&place.0);
     }
 
     /// Makes room; false when nobody waits.
-    pub(super) fn send_one_away(&mut self) -> bool {
+    pub(crate) fn send_one_away(&mut self) -> bool {
         let oldest = self.shaking_hands.pop_first().or_else(|| self.talking.pop_first());
         oldest.map(|(_, leave)| leave.cancel()).is_some()
     }
