@@ -5,4 +5,5 @@
 pub mod rtmp;
 mod socket;
 mod waiting;
+pub mod whip;
 mod wrong_keys;

@@ -35,10 +35,19 @@ pub(crate) fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
     }
 }
 
+/// A listening socket for one family of addresses.
+pub(crate) fn listen_only(addr: SocketAddr) -> io::Result<TcpListener> {
+    bind(addr, true)
+}
+
 fn open(addr: SocketAddr) -> io::Result<TcpListener> {
+    bind(addr, !addr.ip().is_unspecified())
+}
+
+fn bind(addr: SocketAddr, only_v6: bool) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
-    if addr.is_ipv6() && addr.ip().is_unspecified() {
-        socket.set_only_v6(false)?;
+    if addr.is_ipv6() {
+        socket.set_only_v6(only_v6)?;
     }
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;

@@ -15,7 +15,7 @@ const EDGES: [(&str, &[&str]); 11] = [
     ("pipeline", &["media"]),
     ("worker", &["media", "pipeline"]),
     ("livekit", &["media", "psrpc", "rtc"]),
-    ("intake", &["media", "rtmp"]),
+    ("intake", &["media", "rtc", "rtmp"]),
     ("server", &["intake", "livekit", "media", "pass", "pipeline", "psrpc", "session"]),
 ];
 

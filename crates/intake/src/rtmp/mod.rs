@@ -17,9 +17,9 @@ mod listener;
 mod publisher;
 mod request;
 
+pub use crate::wrong_keys::{WrongKeyLimits, WrongKeys};
 pub use listener::{Limits, Listener};
 pub use publisher::{Closer, Event, Publisher, Why};
 pub use request::{Error, Request};
-pub use crate::wrong_keys::{WrongKeyLimits, WrongKeys};
 
 pub use ::rtmp::{CodecId, Error as ProtocolError, Metadata};
