@@ -86,7 +86,9 @@ impl Streams {
         }
         let stream = self.streams.get_mut(&ssrc)?;
         let arrived = MediaTime::from_duration(packet.timestamp.saturating_duration_since(self.born));
-        let report = packet.last_sender_info.map(|info| Report {
+        // One from before the first packet has no RTP time to tell: senders write 0.
+        let told = packet.last_sender_info.filter(|info| info.sender_packet_count > 0);
+        let report = told.map(|info| Report {
             timestamp: truncated(info.rtp_time.numer()),
             at: unix_nanos(info.ntp_time),
         });
