@@ -24,6 +24,7 @@ mod body;
 mod context;
 mod endpoint;
 mod error;
+mod external;
 mod http;
 mod listener;
 mod net;
@@ -35,6 +36,7 @@ mod resources;
 mod task;
 
 pub use error::Error;
+pub use external::external_address;
 pub use listener::Listener;
 pub use options::{Address, Limits, Media, Options, Udp};
 pub use publisher::{Closer, Control, Event, Publisher, Why};

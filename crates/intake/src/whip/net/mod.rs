@@ -2,7 +2,7 @@
 
 mod mailbox;
 mod routes;
-mod stun;
+pub(super) mod stun;
 mod tcp;
 mod udp;
 
