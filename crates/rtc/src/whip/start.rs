@@ -1,6 +1,6 @@
 use media::Codec;
 
-use super::picture::Units;
+use super::picture::{Units, av1_starts};
 
 /// Finds the packets with which a receiver can start: the first one of a picture that stands alone.
 ///
@@ -62,7 +62,7 @@ fn holds(codec: Codec, payload: &[u8]) -> Holds {
         Codec::H265 => h265(payload),
         Codec::Vp8 => picture(str0m::format::detect_vp8_keyframe(payload)),
         Codec::Vp9 => picture(vp9(payload)),
-        Codec::Av1 => picture(str0m::format::detect_av1_keyframe(payload)),
+        Codec::Av1 => picture(av1_starts(payload)),
         _ => Holds::Other,
     }
 }

@@ -39,6 +39,24 @@ pub(super) fn join<'a>(payloads: impl Iterator<Item = &'a [u8]>) -> Option<Pictu
     (open.is_none() && !picture.data.is_empty()).then_some(picture)
 }
 
+/// Whether a payload is the first of a picture that has a sequence header. The N bit should say so, but not every payloader sets it.
+pub(in super::super) fn starts(payload: &[u8]) -> bool {
+    let Some((&head, mut rest)) = payload.split_first() else { return false };
+    let (continues, count) = (head & 0x80 != 0, (head >> 4) & 3);
+    let mut number = 0;
+    while !continues && !rest.is_empty() && number < 4 {
+        number += 1;
+        let length = if count == number { Some(rest.len()) } else { leb128(&mut rest) };
+        let Some((element, after)) = length.and_then(|length| rest.split_at_checked(length)) else { break };
+        match element.first().map(|header| (header >> 3) & 15) {
+            Some(SEQUENCE_HEADER) => return true,
+            Some(TEMPORAL_DELIMITER) => rest = after,
+            _ => break,
+        }
+    }
+    false
+}
+
 fn write(picture: &mut Picture, obu: &[u8]) -> Option<()> {
     let (&header, mut rest) = obu.split_first()?;
     let (kind, has_extension, has_size) = ((header >> 3) & 15, header & 4 != 0, header & 2 != 0);
@@ -99,6 +117,15 @@ mod tests {
         let second: &[u8] = &[0x90, 5, 6];
         let expected = vec![0x0a, 2, 1, 2, 0x32, 4, 3, 4, 5, 6];
         assert_eq!(joined(&[first, second]), Some((expected, true)));
+    }
+
+    #[test]
+    fn a_sequence_header_is_a_start_whatever_the_flags_say() {
+        assert!(starts(&[0x78, 1, 0x10, 3, 0x08, 1, 2, 0x30, 3, 4]) && starts(&[0x10, 0x08, 1]));
+        assert!(starts(&[0x00, 2, 0x12, 0x00, 3, 0x0a, 1, 2]));
+        for other in [&[0x90, 0x08, 1][..], &[0x10, 0x30, 1], &[0x00, 9, 0x08], &[0x18], &[]] {
+            assert!(!starts(other), "{other:02x?}");
+        }
     }
 
     #[test]

@@ -10,6 +10,8 @@ mod vp9;
 
 use media::Codec;
 
+pub(super) use av1::starts as av1_starts;
+
 /// A picture.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Picture {
