@@ -11,7 +11,7 @@ use bytes::Bytes;
 use media::{Codec, Encoded, Layer, MediaTime, Output, Quality, RtpPacket};
 use sluicegate_rtc::{
     room::{self, Epoch, Protocol, Room, Transmit},
-    whip::{Config, Event, Local, Offer, Patched, Peer, Track},
+    whip::{self, Config, Event, Local, Offer, Patched, Peer, Track},
 };
 
 const MS: Duration = Duration::from_millis(1);
@@ -276,7 +276,11 @@ fn a_patch_with_other_credentials_restarts_ice_and_media_goes_on() {
     let mut world = World::new(Codec::H264, 1);
     world.play(0, &[Quality::High]);
     for round in 1..4 {
+        let old = world.peer.offer().ufrag.clone();
         restart(&mut world);
+        let late =
+            format!("a=ice-ufrag:{old}\r\na=ice-pwd:abcdabcdabcdabcdabcdab\r\na=end-of-candidates\r\n");
+        assert!(matches!(world.peer.patch(world.now, &late), Err(whip::Error::Stale)));
         let before = world.of(Track::Video(0)).len();
         world.play(1000 * round, &[Quality::High]);
         assert!(world.of(Track::Video(0)).len() > before + 70, "nothing is lost meanwhile");

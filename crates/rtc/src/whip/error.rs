@@ -21,6 +21,9 @@ pub enum Error {
     /// A new ice-ufrag restarts ICE, which takes a new ice-pwd too.
     #[error("another ice-ufrag than the present one restarts ICE: ice-pwd is missing")]
     RestartWithoutPwd,
+    /// The PATCH was overtaken by a restart.
+    #[error("ice-ufrag of a generation before the present one")]
+    Stale,
     /// A local address that ICE cannot use (0.0.0.0, say).
     #[error("local ICE candidate {address}: {reason}")]
     LocalCandidate {

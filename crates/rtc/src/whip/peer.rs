@@ -22,6 +22,9 @@ use super::{
 /// comes 20 s late, and comes for publishers that send media but answer no checks.
 const SILENCE: Duration = Duration::from_secs(6);
 
+/// Generations of credentials that are remembered: a PATCH that was overtaken by a restart is not a restart back.
+const MAX_PAST: usize = 16;
+
 /// A peer connection that receives what one WHIP publisher sends.
 ///
 /// After any call, send what [`Peer::poll_transmit`] yields, handle what [`Peer::poll_event`] yields, and call
@@ -32,6 +35,8 @@ pub struct Peer {
     locals: Vec<Candidate>,
     /// Candidates of the publisher's present generation.
     remotes: usize,
+    /// The ufrags of generations before it.
+    past: VecDeque<String>,
     streams: Streams,
     /// In [`Mode::Frames`].
     frames: Option<BTreeMap<Track, Frames>>,
@@ -69,6 +74,7 @@ impl Peer {
             offer: offer.clone(),
             locals,
             remotes: 0,
+            past: VecDeque::new(),
             streams,
             frames: (config.mode == Mode::Frames).then(BTreeMap::new),
             transmits: VecDeque::new(),
@@ -101,6 +107,9 @@ impl Peer {
     pub fn patch(&mut self, now: Instant, fragment: &str) -> Result<Patched, Error> {
         let fragment = Fragment::read(fragment)?;
         let restart = fragment.ufrag.as_ref().filter(|ufrag| **ufrag != self.offer.ufrag);
+        if restart.is_some_and(|ufrag| self.past.contains(ufrag)) {
+            return Err(Error::Stale);
+        }
         let answer = match (restart, &fragment.pwd) {
             (Some(ufrag), Some(pwd)) => Some(self.restart(ufrag, pwd)?),
             (Some(_), None) => return Err(Error::RestartWithoutPwd),
@@ -117,7 +126,10 @@ impl Peer {
             return Err(Error::Credentials);
         }
         accept(&mut self.rtc, &self.offer.plain.offer(ufrag, pwd))?;
-        ufrag.clone_into(&mut self.offer.ufrag);
+        self.past.push_back(std::mem::replace(&mut self.offer.ufrag, ufrag.to_owned()));
+        if self.past.len() > MAX_PAST {
+            self.past.pop_front();
+        }
         pwd.clone_into(&mut self.offer.plain.pwd);
         self.remotes = 0;
         let ours = self.rtc.direct_api().local_ice_credentials();
