@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use sluicegate_intake::whip::{Closer, Event, Limits, Mode, Options, Why, WrongKeyLimits};
+use sluicegate_intake::whip::{Call, Closer, Event, Limits, Mode, Options, Why, WrongKeyLimits};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpStream, UdpSocket},
@@ -216,6 +216,72 @@ async fn a_flood_of_junk_disturbs_nobody_and_leaves_nothing() {
     assert!(missing * 100 <= packets, "{missing} of {packets} packets were lost");
     assert!(listener.unknown_datagrams() >= 5000, "{}", listener.unknown_datagrams());
     assert_eq!(listener.known_addresses(), 1, "{}", running.local);
+}
+
+#[tokio::test]
+async fn junk_from_a_publishers_own_address_does_not_end_it() {
+    let mut listener = listen(options("127.0.0.1")).await;
+    let (mut publisher, _, running) = publishing(&mut listener, Mode::Packets).await;
+    media(&mut publisher, 100).await;
+    let to = listener.udp_addrs()[0];
+    let hello =
+        [&[0x16, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 9, 0, 60, 1, 0, 0, 48, 0, 0][..], &[7; 60]].concat();
+    for first in 0..=255_u8 {
+        running.junk(to, vec![first; 1 + usize::from(first) * 5]).await;
+        running.junk(to, [&[first, 0xfe, 0xfd][..], &[first; 80]].concat()).await;
+        running.junk(to, hello.clone()).await;
+    }
+    running.junk(to, check("nobody:x")).await;
+    running.junk(to, Vec::new()).await;
+    media(&mut publisher, 1000).await;
+}
+
+/// Offers with lines left out, doubled, swapped and cut, from a seed.
+fn mutate(offer: &str, seed: u64) -> String {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut random = |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state % below.max(1) as u64) as usize
+    };
+    let mut lines: Vec<String> = offer.lines().map(str::to_owned).collect();
+    for _ in 0..=random(4) {
+        let (here, there) = (random(lines.len()), random(lines.len()));
+        match random(5) {
+            0 => drop(lines.remove(here)),
+            1 => lines.insert(there, lines[here].clone()),
+            2 => lines.swap(here, there),
+            3 => {
+                let at = random(lines[here].len());
+                lines[here].truncate(at);
+            }
+            _ => lines[here] = lines[here].replace(['1', ' ', ':'], ["9", "", "999999999999"][random(3)]),
+        }
+    }
+    lines.into_iter().map(|line| line + "\r\n").collect()
+}
+
+#[tokio::test]
+async fn whatever_is_offered_is_answered_or_refused() {
+    let mut listener = listen(options("127.0.0.1")).await;
+    let addr = listener.http_addr().unwrap();
+    let offer = Encoder::udp(addr.ip(), 3).await.offer();
+    let accepting = tokio::spawn(async move {
+        while let Some(Call::Publish(request)) = listener.accept().await {
+            // Publishers are dropped at once: what matters is the answer.
+            let _ = request.accept(RESOURCE.to_owned(), Mode::Packets).await;
+        }
+    });
+    let mut statuses = std::collections::BTreeMap::<u16, usize>::new();
+    for seed in 0..300 {
+        let offer = mutate(&offer, seed);
+        let answer = soon(client::send(addr, "POST", "/w/thekey", "", offer.as_bytes())).await;
+        assert!(matches!(answer.status, 201 | 400 | 406), "{answer:?} to {offer}");
+        *statuses.entry(answer.status).or_default() += 1;
+    }
+    assert!(statuses[&201] > 20 && statuses[&400] > 20, "{statuses:?}");
+    accepting.abort();
 }
 
 #[tokio::test]

@@ -41,6 +41,8 @@ enum Command {
     /// The room's new offer goes back.
     Restart(tokio::sync::oneshot::Sender<String>),
     Answer(String),
+    /// Leaves from the publisher's own socket.
+    Junk(SocketAddr, Vec<u8>),
 }
 
 impl Drop for Running {
@@ -59,6 +61,10 @@ impl Running {
         let (offer, offered) = tokio::sync::oneshot::channel();
         self.commands.send(Command::Restart(offer)).await.unwrap();
         offered.await.unwrap()
+    }
+
+    pub async fn junk(&self, to: SocketAddr, bytes: Vec<u8>) {
+        self.commands.send(Command::Junk(to, bytes)).await.unwrap();
     }
 
     pub async fn answer(&self, sdp: String) {
@@ -155,6 +161,7 @@ impl Encoder {
                 offer.send(self.room.restart_ice(Instant::now()).unwrap().unwrap()).unwrap();
             }
             Command::Answer(sdp) => self.answer(&sdp),
+            Command::Junk(to, bytes) => drop(self.udp.as_ref().unwrap().try_send_to(&bytes, to)),
         }
         last
     }

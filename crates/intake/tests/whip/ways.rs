@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use media::Quality;
-use sluicegate_intake::whip::{Event, Listener, Media, Mode, Options, Track, Udp, Why};
+use sluicegate_intake::whip::{Address, Event, Listener, Media, Mode, Options, Track, Udp, Why};
 
 use crate::{
     KEY, RESOURCE, accept, client, end_of, listen, media, options, publisher::Encoder, publishing, soon,
@@ -61,6 +61,38 @@ async fn ipv6_works_as_well() {
     let mut listener = listen(options("::1")).await;
     let (mut publisher, answer, _running) = publishing(&mut listener, Mode::Packets).await;
     assert!(answer.body.contains(" ::1 "), "{}", answer.body);
+    media(&mut publisher, 50).await;
+}
+
+#[tokio::test]
+async fn ice_lite_works_as_well() {
+    let plain = options("127.0.0.1");
+    let mut listener =
+        listen(Options { media: Media { ice_lite: true, ..plain.media.clone() }, ..plain }).await;
+    let (mut publisher, answer, _running) = publishing(&mut listener, Mode::Packets).await;
+    assert!(answer.body.contains("a=ice-lite"), "{}", answer.body);
+    media(&mut publisher, 50).await;
+}
+
+#[tokio::test]
+async fn several_addresses_are_offered_in_their_order_and_two_names_share_a_socket() {
+    let address = |bind: &str, advertise: &str| Address {
+        bind: bind.parse().unwrap(),
+        advertise: advertise.parse().unwrap(),
+    };
+    let plain = options("127.0.0.1");
+    let addresses =
+        vec![address("127.0.0.1", "203.0.113.7"), address("::1", "::1"), address("127.0.0.1", "127.0.0.1")];
+    let media_options = Media { addresses, tcp_port: Some(0), ..plain.media.clone() };
+    let mut listener = listen(Options { media: media_options, ..plain }).await;
+    assert_eq!((listener.udp_addrs().len(), listener.tcp_addrs().len()), (2, 2));
+    let (mut publisher, answer, _running) = publishing(&mut listener, Mode::Packets).await;
+    let lines = answer.body.lines().filter_map(|line| line.strip_prefix("a=candidate:"));
+    let mut offered: Vec<String> =
+        lines.map(|line| line.split(' ').skip(2).step_by(2).take(2).collect::<Vec<_>>().join(" ")).collect();
+    offered.dedup();
+    let expected = ["udp 203.0.113.7", "udp ::1", "udp 127.0.0.1", "tcp 203.0.113.7", "tcp ::1"];
+    assert_eq!(offered[..5], expected, "{}", answer.body);
     media(&mut publisher, 50).await;
 }
 

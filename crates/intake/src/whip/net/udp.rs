@@ -60,6 +60,9 @@ impl Udp {
         let socket = UdpSocket::from_std(socket.into())?;
         let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
         let bound = socket.local_addr()?;
+        // The kernel counts its own bookkeeping in: it says twice what it grants.
+        let granted = state.recv_buffer_size(UdpSockRef::from(&socket))? / 2;
+        tracing::debug!(%bound, granted, asked = KERNEL_BUFFER, "a UDP socket for media (more: net.core.rmem_max)");
         Ok(Self { socket, state, bound, advertised: Vec::new() })
     }
 
