@@ -31,7 +31,7 @@ struct Total {
 async fn main() -> Result<(), Box<dyn Error>> {
     let http: SocketAddr = std::env::args().nth(1).ok_or("whip_sink <address:port>")?.parse()?;
     let addresses = vec![Address { bind: http.ip(), advertise: http.ip() }];
-    let media = Media { addresses, ..Media::default() };
+    let media = Media { addresses, tcp_port: Some(0), ..Media::default() };
     let mut listener = Listener::bind(Options { http: Some(http), media, ..Options::default() }).await?;
     let total = Arc::new(Total::default());
     tokio::spawn(report(total.clone()));

@@ -47,8 +47,9 @@ pub async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
     headers: &str,
     body: &[u8],
 ) -> Answer {
+    let agent = if headers.contains("User-Agent") { "" } else { "User-Agent: tester/1\r\n" };
     let head = format!(
-        "{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\nUser-Agent: tester/1\r\n{headers}Content-Length: {}\r\n\r\n",
+        "{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n{agent}{headers}Content-Length: {}\r\n\r\n",
         body.len()
     );
     stream.write_all(head.as_bytes()).await.unwrap();
