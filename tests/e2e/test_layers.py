@@ -2,6 +2,7 @@
 
 import pytest
 from harness import broadcast
+from harness.clip import Clip
 
 # ladders.md: HIGH is 1.9 Mb/s; each lower layer has (area ratio)^0.75 of it.
 HIGH_BPS = 1_900_000
@@ -45,6 +46,14 @@ def test_the_room_knows_the_layers_by_their_real_sizes(stack, room, push):
     video = next(track for track in cast.wait_tracks().tracks if track.width)
     layers = {(layer.quality, layer.width, layer.height) for layer in video.layers}
     assert layers == {(i, w, h) for i, (w, h, _) in enumerate(LADDER.values())}
+
+
+def test_a_picture_smaller_than_the_preset_has_fewer_layers_and_is_seen(stack, room, join, push, media):
+    cast = broadcast.make(stack, room)
+    push(cast.url, file=Clip(640, 360, kbps=1200).file(media)).wait_started()
+    join(stack, room).wait_frame(20, w=640, h=360)
+    video = next(track for track in cast.wait_tracks().tracks if track.width)
+    assert {(layer.quality, layer.width, layer.height) for layer in video.layers} == {(1, 320, 180), (2, 640, 360)}
 
 
 def test_a_page_switches_between_layers(stack, room, view, push):

@@ -14,7 +14,7 @@
 
 use std::{collections::BTreeSet, fmt::Write as _};
 
-use media::{Codec, Kind, Ladder, Layer};
+use media::{Codec, Kind, Ladder, Layer, Quality};
 use serde::{Deserialize, Serialize};
 
 use crate::{Element, decode, encoder, opus};
@@ -118,7 +118,7 @@ impl Plan {
     }
 
     /// The branches for a picture, smallest first: each layer of the ladder shrunk to fit inside the picture, never
-    /// enlarged, in the picture's shape, with even sides; up to the first that is as large as the picture.
+    /// enlarged, in the picture's shape, with even sides; up to the first that is as large as the picture, which is then the high one.
     /// Empty when nothing here encodes the ladder's codec. `cpus` bounds the encoders' threads; `speed` is
     /// [`crate::Effort::speed`]. Each branch's encoder is the first of [`Plan::encoders`] that takes its size.
     pub fn fit(&self, picture: &Picture, cpus: u32, speed: u8) -> Vec<Branch> {
@@ -310,6 +310,11 @@ fn fit_layers(ladder: &[Layer], (source_width, source_height): (u32, u32)) -> Ve
         if width >= source_width && height >= source_height {
             break;
         }
+    }
+    // A small picture has fewer layers. The largest is the high one all the same: the room knows a track's top by that name.
+    if fitted.last().is_some_and(|top| top.quality != Quality::High) {
+        let names = Quality::ALL.into_iter().rev();
+        fitted.iter_mut().rev().zip(names).for_each(|(layer, quality)| layer.quality = quality);
     }
     fitted
 }

@@ -24,11 +24,11 @@ fn layers_shrink_to_fit_and_stop_at_the_source_size() {
     let default = ladder::DEFAULT_PRESET;
     let of = |width, height| sizes(default, picture(width, height));
     assert_eq!(of(1280, 720), [(Low, 320, 180), (Medium, 640, 360), (High, 1280, 720)]);
-    assert_eq!(of(640, 360), [(Low, 320, 180), (Medium, 640, 360)]);
+    assert_eq!(of(640, 360), [(Medium, 320, 180), (High, 640, 360)]);
     assert_eq!(of(1920, 1080), [(Low, 320, 180), (Medium, 640, 360), (High, 1280, 720)]);
     assert_eq!(of(720, 1280), [(Low, 102, 180), (Medium, 202, 360), (High, 406, 720)]);
-    assert_eq!(of(160, 90), [(Low, 160, 90)]);
-    assert_eq!(of(1, 1), [(Low, 2, 2)]);
+    assert_eq!(of(160, 90), [(High, 160, 90)]);
+    assert_eq!(of(1, 1), [(High, 2, 2)]);
 }
 
 #[test]
