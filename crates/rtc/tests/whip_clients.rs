@@ -216,6 +216,15 @@ fn each_client_gets_an_answer_that_fits_its_offer() {
 }
 
 #[test]
+fn only_who_tells_no_address_is_not_asked_whether_it_is_there() {
+    let lite = CLIENTS.iter().filter(|client| {
+        let world = World::new(client.name, Mode::Packets);
+        world.answer.lines().any(|line| line == "a=ice-lite")
+    });
+    assert_eq!(lite.map(|client| client.name).collect::<Vec<_>>(), ["ffmpeg", "many_tracks"]);
+}
+
+#[test]
 fn h264_is_answered_in_the_publishers_own_profile() {
     for (name, profile) in
         [("ffmpeg", "42001e"), ("safari", "640c1f"), ("webrtcbin", "42c01e"), ("obs30", "42e01f")]

@@ -39,8 +39,9 @@ pub(super) fn configure(plain: &Plain, config: Config) -> RtcConfig {
     let mut rtc = Rtc::builder()
         .clear_codecs()
         .set_rtp_mode(true)
-        // One side has to ask.
-        .set_ice_lite(config.ice_lite && !plain.ice_lite)
+        // One side has to ask. Who hides has no use for our questions, and ffmpeg 9's answers to them lack XOR-MAPPED-ADDRESS
+        // (RFC 8489 section 7.3.1), which the engine insists on.
+        .set_ice_lite((config.ice_lite || plain.hides) && !plain.ice_lite)
         .set_stats_interval(Some(STATS_EVERY));
     for (_, media) in plain.media() {
         let (codec, rate, channels) = match media.codec {

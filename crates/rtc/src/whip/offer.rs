@@ -199,8 +199,12 @@ fn transport(session: &Section<'_>, media: &[Section<'_>]) -> Result<(String, Pl
             candidates.push(text);
         }
     }
+    let trickles = all()
+        .flat_map(|section| section.values("ice-options"))
+        .any(|options| options.split([' ', ',']).any(|option| option == "trickle"));
+    let hides = candidates.is_empty() && !trickles;
     let (ice_lite, lines) = (session.has("ice-lite"), media.iter().map(line).collect());
-    Ok((ufrag, Plain { pwd, setup, fingerprint, ice_lite, candidates, lines }))
+    Ok((ufrag, Plain { pwd, setup, fingerprint, ice_lite, hides, candidates, lines }))
 }
 
 /// RFC 8839 section 5.4. Passwords that are shorter than the 22 characters there are the publisher's own risk.

@@ -28,6 +28,8 @@ pub(super) struct Plain {
     /// `sha-256 …`.
     pub(super) fingerprint: String,
     pub(super) ice_lite: bool,
+    /// It names no candidate, nor will it: it comes to us, and nobody can come to it.
+    pub(super) hides: bool,
     /// `candidate:…`.
     pub(super) candidates: Vec<String>,
     /// All m-lines, in their order: an answer has as many.
