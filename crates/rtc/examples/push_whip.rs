@@ -5,8 +5,8 @@
 //! cargo run --release -p sluicegate-rtc --example push_whip -- http://127.0.0.1:8080/w KEY 30 low.h264 medium.h264 high.h264
 //! ```
 //!
-//! Lines on standard output: `{"e": "started", "t": epoch}` when media flows, then `{"e": "sent", "t": epoch, "n": 7}` for each
-//! picture as it leaves. Ends with standard input, taking its leave. Servers on loopback only.
+//! Lines on standard output: `{"e": "started", "t": epoch}` when media flows, then
+//! `{"e": "sent", "t": epoch, "n": 7, "at": epoch}` for each picture as it leaves. Ends with standard input, taking its leave. Servers on loopback only.
 #![allow(clippy::print_stdout, reason = "that is what it is for")]
 
 use std::{
@@ -75,9 +75,12 @@ fn request(url: &str, method: &str, key: &str, body: &str) -> Outcome<(String, S
     Ok((head.to_owned(), body.to_owned()))
 }
 
+fn epoch() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}
+
 fn say(event: &str, more: &str) {
-    let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-    println!("{{\"e\": \"{event}\", \"t\": {at:.6}{more}}}");
+    println!("{{\"e\": \"{event}\", \"t\": {:.6}{more}}}", epoch());
 }
 
 struct Push {
@@ -133,14 +136,14 @@ impl Push {
         }
         while began + self.frame * self.pictures <= now {
             let pts = MediaTime::from_duration(self.frame * self.pictures);
-            let mut number = 0;
+            let (mut number, at) = (0, epoch());
             for tape in &self.tapes {
                 number = self.pictures as usize % tape.pictures.len();
                 let (keyframe, data) = tape.pictures[number].clone();
                 self.room
                     .write(now, &Encoded { output: Output::Video(tape.quality), pts, keyframe, data })?;
             }
-            say("sent", &format!(", \"n\": {number}"));
+            say("sent", &format!(", \"n\": {number}, \"at\": {at:.6}"));
             self.pictures += 1;
         }
         Ok((began + SOUND * self.sounds).min(began + self.frame * self.pictures))

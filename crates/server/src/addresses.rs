@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
+use intake::whip::Address;
+
 use crate::config::{Filter, Network, Rtc};
 
 /// An address of an interface that is up.
@@ -11,15 +13,6 @@ pub struct Own {
     pub interface: String,
     /// Its address.
     pub ip: IpAddr,
-}
-
-/// An address to bind, and the one that publishers are told in its place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Address {
-    /// Ours.
-    pub bind: IpAddr,
-    /// As publishers see it.
-    pub advertise: IpAddr,
 }
 
 /// The addresses of all interfaces that are up.

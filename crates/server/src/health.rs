@@ -68,6 +68,14 @@ impl Health {
             .fallback(|| async { "Healthy" })
     }
 
+    /// The same on the port for WHIP, where other paths are publishers'.
+    pub fn whip_routes(&self) -> Router {
+        let available = self.clone();
+        Router::new()
+            .route("/health", any(|| async { "Healthy" }))
+            .route("/availability", any(move || async move { available.availability() }))
+    }
+
     fn availability(&self) -> (StatusCode, &'static str) {
         if self.available() {
             (StatusCode::OK, "Available")

@@ -15,3 +15,4 @@ pub mod logs;
 pub mod metrics;
 pub mod serve;
 pub mod supervise;
+pub mod whip;

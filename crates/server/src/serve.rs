@@ -28,6 +28,7 @@ use crate::{
     http::Server,
     metrics::Metrics,
     supervise::{Counted, Govern, Shared, Supervisor},
+    whip,
 };
 
 /// How often the machine's load is looked at.
@@ -56,7 +57,10 @@ pub async fn serve(config: Config, worker: PathBuf) -> Result<()> {
         tokio::join!(encoders::prepare(&launch, &config.encoders), Bus::connect(config.redis.clone()));
     let encoders = encoders?;
     let bus = bus.context("unable to connect to redis")?;
-    let supervisor = Supervisor::new(shared(&config, &bus, (launch, encoders), &metrics).await?);
+    let publishers = whip::listen(&config, &health).await?;
+    let mut shared = shared(&config, &bus, (launch, encoders), &metrics).await?;
+    shared.whip = publishers.as_ref().map(intake::whip::Listener::resources);
+    let supervisor = Supervisor::new(shared);
     open_pages(&config, &health, &metrics, &supervisor, &stop, &mut tasks).await?;
     let listener = listen(&config)?;
     tasks.spawn(sample(supervisor.clone(), health.clone(), metrics.clone(), stop.clone()));
@@ -64,6 +68,9 @@ pub async fn serve(config: Config, worker: PathBuf) -> Result<()> {
     if let Some(listener) = listener {
         tracing::info!(address = %listener.local_addr(), "listening for RTMP");
         tasks.spawn(admit(listener, supervisor.clone(), stop.clone()));
+    }
+    if let Some(listener) = publishers {
+        tasks.spawn(whip::admit(listener, supervisor.clone(), stop.clone()));
     }
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
     drain(&mut signals, &health, &supervisor).await;
@@ -105,7 +112,7 @@ async fn shared(
     let io = bus::IoInfo::connect(bus).await.context("subscribe to livekit-server's answers")?;
     let handlers = bus::Handlers::serve(bus).await.context("serve livekit-server's requests")?;
     let (_, cores) = sampler()?;
-    let admission = Admission::new(costs(config), [Work::Rtmp], cores);
+    let admission = Admission::new(costs(config), served(config), cores);
     for (work, cost, most) in admission.never_met() {
         tracing::warn!(
             ?work,
@@ -118,6 +125,8 @@ async fn shared(
         reporters: bus::Reporters::new(Arc::new(Counted::new(io.clone(), metrics.clone())), unix_nanos),
         io,
         handlers,
+        peers: bus::whip::Peers::connect(bus).await.context("subscribe to other servers' answers")?,
+        whip: None,
         launch,
         encoders,
         keys: Keys { api_key: config.api_key.clone(), api_secret: config.api_secret.reveal().to_owned() },
@@ -140,6 +149,13 @@ fn costs(config: &Config) -> Costs {
         url: cost.url,
         min_idle_ratio: cost.min_idle_ratio,
     }
+}
+
+/// What may come: `/availability` and the metric mean room for the dearest of these.
+fn served(config: &Config) -> Vec<Work> {
+    let whip = config.whip_port.or(config.whip_tls_port).map(|_| [Work::Whip, Work::WhipBypass]);
+    let rtmp = config.rtmp_port.map(|_| Work::Rtmp);
+    rtmp.into_iter().chain(whip.into_iter().flatten()).collect()
 }
 
 fn network(config: &Config) -> Network {

@@ -21,10 +21,11 @@ use tracing::Instrument;
 
 use super::{
     Shared, Supervisor,
+    forward::Forward,
     govern::Seat,
     mail::{Mail, Mailbox, Message},
     passage::Passage,
-    publisher::Request,
+    publisher::{Closer, Request},
     sound::Outlet,
     source::{Source, Stage},
     worker::Worker,
@@ -43,6 +44,8 @@ pub(super) struct Setup {
     pub(super) resource_id: String,
     /// `None` for a session that is refused.
     pub(super) media: Option<bus::Media>,
+    /// Packets go to the room as they come.
+    pub(super) forward: bool,
     pub(super) admitted: Result<Claim, Admitted>,
     pub(super) registration: Option<bus::Registration>,
     pub(super) ingress: Ingress,
@@ -89,6 +92,8 @@ pub(super) struct Actor {
     pub(super) room: Arc<OnceLock<Participant>>,
     pub(super) outlet: Outlet,
     pub(super) passage: Arc<Passage>,
+    /// Of a session whose packets go to the room as they come: it has no worker.
+    pub(super) forward: Option<Arc<Forward>>,
     pub(super) joining: Option<AbortHandle>,
     pub(super) reporter: Option<Arc<bus::Reporter>>,
     pub(super) replies: HashMap<Token, bus::Reply>,
@@ -126,6 +131,9 @@ impl Actor {
         let (metrics, input) = (|| shared.metrics.clone(), setup.first.input());
         let outlet = Outlet::new(room.clone(), setup.epoch, metrics(), input);
         let passage = Passage::new(room.clone(), metrics(), input, setup.epoch, shared.passthrough);
+        let forward = setup
+            .forward
+            .then(|| Arc::new(Forward::new(room.clone(), metrics(), setup.epoch, setup.first.video_codec())));
         let mut actor = Self {
             shared,
             supervisor: setup.supervisor,
@@ -153,6 +161,7 @@ impl Actor {
             outlet,
             room,
             passage: Arc::new(passage),
+            forward,
             joining: None,
             reporter: None,
             replies: HashMap::new(),
@@ -207,6 +216,9 @@ impl Actor {
             }
             News::Message(Message::Accepted(id, closer)) => {
                 if let Some(source) = self.sources.get_mut(&id) {
+                    if let (Some(way), Closer::Whip(_, control)) = (&self.forward, &closer) {
+                        way.follow(id, control.clone());
+                    }
                     source.stage = Stage::Flows(closer);
                     self.handle(Input::SourceAccepted(id));
                 } else {
@@ -216,6 +228,9 @@ impl Actor {
             News::Message(Message::TakeOver(request)) => {
                 self.shared.metrics.taken_over();
                 tracing::info!(peer = %request.peer(), encoder = %request.encoder(), "another publisher with the same key");
+                if self.forward.as_ref().is_some_and(|way| way.codec() != request.video_codec()) {
+                    return self.make_way(request);
+                }
                 let id = self.add_source(request);
                 self.handle(Input::TookOver(id));
             }
@@ -273,22 +288,33 @@ impl Actor {
             }
             Output::FinishWorker(id) => self.with_worker(id, Worker::finish),
             Output::StopWorker(id) => self.with_worker(id, Worker::stop),
-            Output::Pause(quality) => {
-                self.paused = self.paused.iter().chain([quality]).collect();
-                self.command(Command::Pause(quality));
-            }
+            Output::Pause(quality) => self.pause(quality),
             Output::Resume(quality) => self.resume(quality, None),
             Output::ResumeAt(quality, from) => self.resume(quality, Some(from)),
             Output::Bridge(quality) => self.bridge(quality),
             Output::ShowTop(shown) => self.passage.show(shown),
-            Output::Keyframe(quality) => self.command(Command::Keyframe(quality)),
+            Output::Keyframe(quality) => match &self.forward {
+                Some(way) => way.keyframe(quality),
+                None => self.command(Command::Keyframe(quality)),
+            },
             Output::Report(status) => self.report(&status),
             Output::Reply { token, answer } => self.reply(token, answer),
             Output::Over(outcome) => self.over = Some(outcome),
         }
     }
 
+    fn pause(&mut self, quality: Quality) {
+        if let Some(way) = &self.forward {
+            return way.pause(quality);
+        }
+        self.paused = self.paused.iter().chain([quality]).collect();
+        self.command(Command::Pause(quality));
+    }
+
     fn resume(&mut self, quality: Quality, from: Option<MediaTime>) {
+        if let Some(way) = &self.forward {
+            return way.resume(quality);
+        }
         self.paused = self.paused.iter().filter(|paused| *paused != quality).collect();
         self.command(match from {
             Some(from) => Command::ResumeAt(quality, from),

@@ -77,9 +77,9 @@ impl Supervisor {
         let (resource_id, epoch) = (crate::id::random(request.id_prefix()), Instant::now());
         let span = logs::session_span(&record.ingress_id, &resource_id, Some(&record.room));
         let asked = record.admit(request.ingress_type());
+        let work = request.work(record.transcode);
         let ladder = asked.as_ref().ok().map(|media| super::plan(media, &self.shared.encoders).video);
-        let demand =
-            ladder.map_or_else(|| Demand::usual(Work::Rtmp), |ladder| Demand::new(Work::Rtmp, &ladder));
+        let demand = ladder.map_or_else(|| Demand::usual(work), |ladder| Demand::new(work, &ladder));
         let admitted = self.shared.admission().admit(epoch, demand);
         let registration = match (&asked, &admitted) {
             (Ok(_), Ok(_)) => match self.shared.handlers.register(&record.ingress_id, &resource_id).await {
@@ -91,7 +91,8 @@ impl Supervisor {
             },
             _ => None,
         };
-        let settings = settings(&record, asked.as_ref().err());
+        let forward = work == Work::WhipBypass;
+        let settings = settings(&record, asked.as_ref().err(), forward);
         let setup = Setup {
             supervisor: self,
             hold,
@@ -99,6 +100,7 @@ impl Supervisor {
             record,
             resource_id,
             media: asked.ok(),
+            forward,
             admitted,
             registration,
             first: request,
@@ -110,7 +112,7 @@ impl Supervisor {
     }
 }
 
-fn settings(record: &bus::Record, refusal: Option<&Refusal>) -> Settings {
+fn settings(record: &bus::Record, refusal: Option<&Refusal>, forward: bool) -> Settings {
     let refusal = refusal.map(|refusal| match refusal {
         Refusal::Disabled => Reason::Disabled,
         Refusal::NoRoom => Reason::NoRoom,
@@ -123,6 +125,6 @@ fn settings(record: &bus::Record, refusal: Option<&Refusal>) -> Settings {
         reusable: record.reusable,
         video: true,
         audio: true,
-        forward: false,
+        forward,
     }
 }

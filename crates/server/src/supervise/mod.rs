@@ -3,15 +3,18 @@
 mod actor;
 mod door;
 mod feed;
+mod forward;
 mod govern;
 mod mail;
 mod passage;
 mod processes;
 mod publisher;
 mod report;
+mod resource;
 mod room;
 mod sound;
 mod source;
+mod whip;
 mod worker;
 
 use std::{
@@ -19,6 +22,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use intake::whip::Resources;
 use livekit::{bus, room::Network, token::Keys};
 use pipeline::{Audio, Launch, Plan, ladder};
 use session::{Admission, Reason, Registry, Shutdown};
@@ -37,6 +41,10 @@ pub struct Shared {
     pub io: bus::IoInfo,
     /// Requests from livekit-server.
     pub handlers: bus::Handlers,
+    /// Other nodes' WHIP sessions.
+    pub peers: bus::whip::Peers,
+    /// Our own; `None` when WHIP is off.
+    pub whip: Option<Resources>,
     /// States for livekit-server.
     pub reporters: bus::Reporters<Counted>,
     /// How workers are started.

@@ -2,10 +2,13 @@
 
 use std::net::SocketAddr;
 
-use intake::rtmp;
+use intake::{
+    rtmp,
+    whip::{self, Status},
+};
 use livekit::bus;
-use media::StreamKey;
-use session::Why;
+use media::{Codec, StreamKey};
+use session::{Reason, Why, Work};
 
 use crate::metrics;
 
@@ -14,12 +17,15 @@ use crate::metrics;
 pub enum Request {
     /// Over RTMP.
     Rtmp(rtmp::Request),
+    /// Over WHIP.
+    Whip(Box<whip::Request>),
 }
 
 /// Ends a connection that publishes. Clones share it.
 #[derive(Debug, Clone)]
 pub(super) enum Closer {
     Rtmp(rtmp::Closer),
+    Whip(whip::Closer, whip::Control),
 }
 
 impl From<rtmp::Request> for Request {
@@ -28,16 +34,24 @@ impl From<rtmp::Request> for Request {
     }
 }
 
+impl From<whip::Request> for Request {
+    fn from(request: whip::Request) -> Self {
+        Self::Whip(Box::new(request))
+    }
+}
+
 impl Request {
     pub(super) fn peer(&self) -> SocketAddr {
         match self {
             Self::Rtmp(request) => request.peer,
+            Self::Whip(request) => request.peer,
         }
     }
 
     pub(super) fn key(&self) -> &StreamKey {
         match self {
             Self::Rtmp(request) => &request.key,
+            Self::Whip(request) => &request.key,
         }
     }
 
@@ -45,6 +59,7 @@ impl Request {
     pub(super) fn encoder(&self) -> &str {
         match self {
             Self::Rtmp(request) => &request.encoder,
+            Self::Whip(request) => &request.encoder,
         }
     }
 
@@ -52,6 +67,7 @@ impl Request {
     pub(super) fn input(&self) -> metrics::Input {
         match self {
             Self::Rtmp(_) => metrics::Input::Rtmp,
+            Self::Whip(_) => metrics::Input::Whip,
         }
     }
 
@@ -59,6 +75,24 @@ impl Request {
     pub(super) fn ingress_type(&self) -> bus::Input {
         match self {
             Self::Rtmp(_) => bus::Input::Rtmp,
+            Self::Whip(_) => bus::Input::Whip,
+        }
+    }
+
+    /// What its pictures are coded as, where that is known before they come.
+    pub(super) fn video_codec(&self) -> Option<Codec> {
+        match self {
+            Self::Rtmp(_) => None,
+            Self::Whip(request) => request.offer.video.as_ref().map(|video| video.codec),
+        }
+    }
+
+    /// What its session has to do.
+    pub(super) fn work(&self, transcode: bool) -> Work {
+        match self {
+            Self::Rtmp(_) => Work::Rtmp,
+            Self::Whip(_) if transcode => Work::Whip,
+            Self::Whip(_) => Work::WhipBypass,
         }
     }
 
@@ -66,12 +100,14 @@ impl Request {
     pub(super) fn id_prefix(&self) -> &'static str {
         match self {
             Self::Rtmp(_) => "RT_",
+            Self::Whip(_) => "WH_",
         }
     }
 
     pub(super) async fn reject(self, why: &Why) {
         match self {
             Self::Rtmp(request) => request.reject(&why.broadcaster()).await,
+            Self::Whip(request) => request.reject(status(why), &why.broadcaster()).await,
         }
     }
 
@@ -79,6 +115,7 @@ impl Request {
     pub(super) async fn wrong_key(self) {
         match self {
             Self::Rtmp(request) => request.wrong_key().await,
+            Self::Whip(request) => request.wrong_key().await,
         }
     }
 }
@@ -87,6 +124,20 @@ impl Closer {
     pub(super) fn close(&self, why: &Why) {
         match self {
             Self::Rtmp(closer) => closer.close(&why.broadcaster()),
+            Self::Whip(closer, _) => closer.close(&why.broadcaster()),
         }
+    }
+}
+
+/// The HTTP status of a refusal, as the Go worker has it (bus.md section 6.5).
+fn status(why: &Why) -> Status {
+    let Why::Failed(reason) = why else { return Status::Conflict };
+    match reason {
+        Reason::Disabled => Status::Forbidden,
+        Reason::MissingKey | Reason::UnknownKey => Status::NotFound,
+        Reason::WrongType | Reason::NoRoom | Reason::Invalid(_) => Status::BadRequest,
+        Reason::Unsupported(_) => Status::NotAcceptable,
+        Reason::Full => Status::TooMany,
+        _ => Status::Unavailable,
     }
 }

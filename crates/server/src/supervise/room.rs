@@ -19,9 +19,15 @@ use crate::metrics::Metrics;
 
 impl Actor {
     pub(super) fn join(&mut self) {
-        self.running = Some(self.shared.metrics.session(self.input, true));
-        let (options, mail) =
-            (self.shared.room_options(&self.record, &self.resource_id, self.codec()), self.mail.clone());
+        self.running = Some(self.shared.metrics.session(self.input, self.forward.is_none()));
+        let codec = match &self.forward {
+            // Without pictures in the first offer the room's connection has to be given one all the same.
+            Some(way) => way.codec().unwrap_or(Codec::H264),
+            None => self.codec(),
+        };
+        let forward = self.forward.is_some();
+        let options = self.shared.room_options(&self.record, &self.resource_id, codec, forward);
+        let mail = self.mail.clone();
         self.joining = Some(self.spawn(async move {
             let joined = livekit::room::join(options).await;
             mail.tell(Message::Joined(joined)).await;
@@ -130,7 +136,13 @@ fn end(reason: &Reason) -> RoomEnd {
 
 /// The participant's attributes and the rest that a room is joined with.
 impl Shared {
-    fn room_options(&self, record: &bus::Record, resource_id: &str, video_codec: Codec) -> Options {
+    fn room_options(
+        &self,
+        record: &bus::Record,
+        resource_id: &str,
+        video_codec: Codec,
+        forward: bool,
+    ) -> Options {
         let claims = token::Claims {
             identity: record.identity.clone(),
             name: record.participant_name.clone(),
@@ -144,7 +156,7 @@ impl Shared {
             attributes: BTreeMap::from([(token::RESOURCE_ID.to_owned(), resource_id.to_owned())]),
             video_codec,
             red: false,
-            forward: false,
+            forward,
             stream: record.ingress_id.clone(),
             network: self.network.clone(),
         }

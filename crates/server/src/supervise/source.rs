@@ -16,6 +16,7 @@ use super::{
     passage::Passage,
     publisher::{Closer, Request},
     sound::Lane,
+    whip,
 };
 use crate::metrics::{Metrics, Publication};
 
@@ -66,6 +67,10 @@ impl Actor {
             };
             match request {
                 Request::Rtmp(request) => self.spawn(run(id, request, ways, sound)),
+                Request::Whip(request) => {
+                    let flow = self.flow(id, &request, sound);
+                    self.spawn(whip::run(id, *request, self.shared.clone(), ways, flow))
+                }
             };
         }
     }
