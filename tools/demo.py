@@ -31,6 +31,7 @@ from harness.stack import API_KEY, API_SECRET, Livekit, Redis, Server, Sluicegat
 ROOM = "demo"
 # Taken when they are free, so that a saved OBS profile works the next time.
 RTMP_PORT = 1935
+WHIP_PORT = 8080
 LIVEKIT_PORT = 7880
 PAGE_PORT = 8088
 # How often it is looked whether something that should run has ended.
@@ -90,19 +91,27 @@ class Demo:
     def __init__(self, options: argparse.Namespace, logs: Path, undo: ExitStack):
         self.options, self.logs, self.undo = options, logs, undo
         self.processes: list[Process] = []
-        self.rtmp_port = ports.preferred(RTMP_PORT)
+        self.rtmp_port, self.whip_port = ports.preferred(RTMP_PORT), ports.preferred(WHIP_PORT)
 
     def start(self) -> None:
         redis = self.run(Redis(self.logs))
         livekit = Livekit(self.logs, redis, self.rtmp_port, None, port=ports.preferred(LIVEKIT_PORT))
         self.livekit = self.run(livekit)
-        self.run(Sluicegate("sluicegate", self.logs, redis, livekit, self.rtmp_port, cpu_cost={}))
+        config = {"whip_port": self.whip_port, "cpu_cost": {}}
+        self.run(Sluicegate("sluicegate", self.logs, redis, livekit, self.rtmp_port, **config))
         self.api = Api(livekit.http, API_KEY, API_SECRET)
         self.undo.callback(self.api.stop)
         self.ingress = self.api.create(ROOM, participant_name="Studio")
+        self.browsers = {way: self.browser(way, way == "transcoded") for way in ("passed", "transcoded")}
         self.page = self.run(
             Page(ports.preferred(PAGE_PORT), {"/session.json": self.session, "/state.json": self.state})
         )
+
+    def browser(self, way: str, transcode: bool) -> dict:
+        """An ingress for the page that goes live."""
+        names = {"participant_identity": f"browser-{way}", "participant_name": "Browser"}
+        ingress = self.api.create(ROOM, kind="WHIP", enable_transcoding=transcode, **names)
+        return {"url": f"http://127.0.0.1:{self.whip_port}/w", "key": ingress.stream_key}
 
     def run(self, part):
         """Starts a part; it is stopped at the end even if it never gets ready."""
@@ -123,7 +132,8 @@ class Demo:
     def session(self) -> dict:
         token = self.api.viewer_token(ROOM, f"viewer-{secrets.token_hex(4)}")
         server, key = self.ingress.url, self.ingress.stream_key
-        return {"room": ROOM, "url": self.livekit.url, "token": token, "server": server, "key": key}
+        room = {"room": ROOM, "url": self.livekit.url, "token": token}
+        return room | {"server": server, "key": key, "whip": self.browsers}
 
     def state(self) -> dict:
         state = self.api.state(self.ingress.ingress_id)
@@ -131,7 +141,8 @@ class Demo:
 
     def introduce(self) -> None:
         print(f"\n  OBS server   {self.ingress.url}\n  Stream key   {self.ingress.stream_key}")
-        print(f"  Watch it at  {self.page.url}\n\n  Logs are in {self.logs}; Ctrl-C ends it all.\n", flush=True)
+        print(f"  Watch it at  {self.page.url}\n  Go live at   {self.page.url}live.html\n")
+        print(f"  Logs are in {self.logs}; Ctrl-C ends it all.\n", flush=True)
 
     def wait(self) -> str:
         """Returns what ended by itself; until then only a signal ends this."""
