@@ -1,6 +1,10 @@
 //! The paths, verbs and statuses of RFC 9725, as the Go worker has them where it has them (bus.md section 6.5).
 
-use std::{net::SocketAddr, sync::Arc, time::Instant};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Instant,
+};
 
 use axum::{
     Extension, Router,
@@ -50,6 +54,29 @@ async fn serve_any(
     reply::for_any_origin(answered.unwrap_or_else(Problem::into_response))
 }
 
+/// Who asks.
+#[derive(Debug, Clone, Copy)]
+struct Client {
+    peer: SocketAddr,
+    /// Whom wrong keys are counted against.
+    account: IpAddr,
+}
+
+impl Client {
+    /// Behind a proxy all publishers have one address, and one with a wrong key would lock out the others: a proxy that is
+    /// on this machine or in its private network is believed when it says for whom it asks.
+    fn new(peer: SocketAddr, headers: &HeaderMap) -> Self {
+        let near = match peer.ip().to_canonical() {
+            IpAddr::V4(ip) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
+            IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
+        };
+        // The last one is what the nearest proxy has seen; those before it are anybody's claims.
+        let last = headers.get_all("x-forwarded-for").iter().next_back().filter(|_| near);
+        let last = last.and_then(|list| list.to_str().ok()?.rsplit(',').next()?.trim().parse().ok());
+        Self { peer, account: last.unwrap_or(peer.ip()) }
+    }
+}
+
 /// A path, undone.
 struct Path {
     /// As it came, for [`reply::created`].
@@ -58,6 +85,7 @@ struct Path {
 }
 
 async fn serve(context: &Arc<Context>, seat: &Seat, parts: &Parts, body: Body) -> Result<Response, Problem> {
+    let client = Client::new(seat.peer, &parts.headers);
     let path = path(&parts.uri).ok_or_else(not_found)?;
     let method = &parts.method;
     let (methods, key, resource) = match path.rest.as_slice() {
@@ -73,17 +101,17 @@ async fn serve(context: &Arc<Context>, seat: &Seat, parts: &Parts, body: Body) -
         (&Method::OPTIONS, _) => Ok(reply::options(StatusCode::NO_CONTENT, methods)),
         (&Method::POST, None) => {
             let text = text(context, seat, parts, body).await?;
-            publish(context, seat.peer, parts, &path, key, &text).await
+            publish(context, client, parts, &path, key, &text).await
         }
         (&Method::DELETE, Some(resource)) => {
             // Nothing is in it; a client that sends something anyway is not told off.
             drop(body);
             seat.talks();
-            delete(context, seat.peer, resource, key).await
+            delete(context, client, resource, key).await
         }
         (&Method::PATCH, Some(resource)) => {
             let fragment = text(context, seat, parts, body).await?;
-            patch(context, seat.peer, parts, resource, key, fragment).await
+            patch(context, client, parts, resource, key, fragment).await
         }
         _ => Ok(reply::not_allowed(methods)),
     }
@@ -91,7 +119,7 @@ async fn serve(context: &Arc<Context>, seat: &Seat, parts: &Parts, body: Body) -
 
 async fn publish(
     context: &Arc<Context>,
-    peer: SocketAddr,
+    client: Client,
     parts: &Parts,
     path: &Path,
     key: Option<StreamKey>,
@@ -103,13 +131,14 @@ async fn publish(
         return Err(Problem::new(StatusCode::NOT_FOUND, "unknown stream key"));
     }
     let offer = Offer::read(offer).map_err(|error| offer_problem(&error.into()))?;
-    may_ask(context, peer, &key)?;
+    may_ask(context, client, &key)?;
     let (decision, decided) = oneshot::channel();
     let agent = parts.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
     let request = Request {
         key,
         app: quote(&path.raw_app),
-        peer,
+        peer: client.peer,
+        account: client.account,
         encoder: quote(agent.unwrap_or_default()),
         offer,
         decision,
@@ -126,14 +155,14 @@ async fn publish(
 
 async fn delete(
     context: &Arc<Context>,
-    peer: SocketAddr,
+    client: Client,
     resource: String,
     key: Option<StreamKey>,
 ) -> Result<Response, Problem> {
     match whereabouts(context, &resource, key.as_ref())? {
         Whereabouts::Here if context.resources.delete(&resource).await => Ok(reply::deleted()),
         Whereabouts::Elsewhere => {
-            elsewhere(context, peer, resource, key, Action::Delete).await?;
+            elsewhere(context, client, resource, key, Action::Delete).await?;
             Ok(reply::deleted())
         }
         _ => Err(PatchError::Unknown.into()),
@@ -142,7 +171,7 @@ async fn delete(
 
 async fn patch(
     context: &Arc<Context>,
-    peer: SocketAddr,
+    client: Client,
     parts: &Parts,
     resource: String,
     key: Option<StreamKey>,
@@ -161,7 +190,7 @@ async fn patch(
         Whereabouts::Elsewhere => {
             let action =
                 Action::Patch { if_match: if_match.map(str::to_owned), fragment: Fragment(fragment) };
-            let done = elsewhere(context, peer, resource, key, action).await?;
+            let done = elsewhere(context, client, resource, key, action).await?;
             Ok(reply::patched(done.unwrap_or(PatchDone { fragment: None, etag: String::new() })))
         }
         _ => Err(PatchError::Unknown.into()),
@@ -184,20 +213,21 @@ fn whereabouts(context: &Context, resource: &str, key: Option<&StreamKey>) -> Re
 /// Lets the owner of the listener ask the other nodes.
 async fn elsewhere(
     context: &Arc<Context>,
-    peer: SocketAddr,
+    client: Client,
     resource: String,
     key: Option<StreamKey>,
     action: Action,
 ) -> Result<Option<PatchDone>, Problem> {
-    may_ask(context, peer, &StreamKey::new(resource.as_str()))?;
+    may_ask(context, client, &StreamKey::new(resource.as_str()))?;
     let (answer, answered) = oneshot::channel();
-    let call = Elsewhere { resource, key, peer, action, answer, context: context.clone() };
+    let Client { peer, account } = client;
+    let call = Elsewhere { resource, key, peer, account, action, answer, context: context.clone() };
     Ok(ask(context, Call::Elsewhere(call), answered).await??)
 }
 
 /// Questions that reach the control plane are bounded for each address.
-fn may_ask(context: &Context, peer: SocketAddr, key: &StreamKey) -> Result<(), Problem> {
-    if context.wrong_keys().may_ask(Instant::now(), peer.ip(), key) {
+fn may_ask(context: &Context, client: Client, key: &StreamKey) -> Result<(), Problem> {
+    if context.wrong_keys().may_ask(Instant::now(), client.account, key) {
         return Ok(());
     }
     let reason = "too many wrong stream keys from this address: try again in a minute";
@@ -241,6 +271,7 @@ fn bearer(headers: &HeaderMap) -> Option<StreamKey> {
     let key = match text.split_once(' ') {
         Some((scheme, key)) if scheme.eq_ignore_ascii_case("bearer") => key.trim(),
         Some(_) => return None,
+        None if text.eq_ignore_ascii_case("bearer") => return None,
         None => text,
     };
     (!key.is_empty()).then(|| StreamKey::new(key))
@@ -252,4 +283,35 @@ fn quote(text: &str) -> String {
 
 fn not_found() -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "nothing is here: publish at /{app} or /{app}/{stream key}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_proxy_nearby_is_believed_and_only_what_it_has_seen() {
+        let account = |peer: &str, forwarded: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("x-forwarded-for", forwarded.parse().unwrap());
+            Client::new(SocketAddr::new(peer.parse().unwrap(), 1), &headers).account.to_string()
+        };
+        assert_eq!(account("10.1.2.3", "198.51.100.9, 203.0.113.1"), "203.0.113.1");
+        assert_eq!(account("::ffff:127.0.0.1", "2001:db8::1"), "2001:db8::1");
+        assert_eq!(account("fd00::1", "unknown"), "fd00::1");
+        assert_eq!(account("192.0.2.1", "203.0.113.1"), "192.0.2.1");
+    }
+
+    #[test]
+    fn a_key_comes_as_a_bearer_token_or_alone() {
+        let key = |text: &'static str| {
+            let headers =
+                HeaderMap::from_iter([(header::AUTHORIZATION, axum::http::HeaderValue::from_static(text))]);
+            bearer(&headers).map(|key| key.reveal().to_owned())
+        };
+        for text in ["Bearer k", "bearer  k ", "k"] {
+            assert_eq!(key(text).as_deref(), Some("k"), "{text:?}");
+        }
+        assert_eq!([key("Basic k"), key("Bearer "), key("")], [const { None }; 3]);
+    }
 }

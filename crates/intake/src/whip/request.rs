@@ -1,4 +1,9 @@
-use std::{fmt, net::SocketAddr, sync::Arc, time::Instant};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Instant,
+};
 
 use axum::http::StatusCode;
 use media::StreamKey;
@@ -37,6 +42,7 @@ pub struct Request {
     pub encoder: String,
     /// What it would send.
     pub offer: Offer,
+    pub(super) account: IpAddr,
     pub(super) decision: oneshot::Sender<Decision>,
     pub(super) context: Arc<Context>,
 }
@@ -97,7 +103,7 @@ impl Request {
     /// [`Error::Gone`]; [`Error::Offer`], [`Error::Bind`] when it cannot be answered, which the publisher is told.
     pub async fn accept(self, resource: String, mode: Mode) -> Result<Publisher, Error> {
         let context = self.context.clone();
-        context.wrong_keys().right(self.peer.ip(), &self.key);
+        context.wrong_keys().right(self.account, &self.key);
         let (pending, locals) = match context.net.session() {
             Ok(session) => session,
             Err(error) => {
@@ -136,7 +142,7 @@ impl Request {
 
     /// Refuses for a reason that is not the key's fault. The text is for the person at the encoder.
     pub async fn reject(self, status: Status, reason: &str) {
-        self.context.wrong_keys().forgive(self.peer.ip());
+        self.context.wrong_keys().forgive(self.account);
         let problem = Problem::new(status.into(), reason);
         let retry = matches!(status, Status::Unavailable | Status::TooMany);
         self.refuse(if retry { problem.later(5) } else { problem });
@@ -176,6 +182,7 @@ pub struct Elsewhere {
     pub peer: SocketAddr,
     /// What is to be done.
     pub action: Action,
+    pub(super) account: IpAddr,
     pub(super) answer: oneshot::Sender<Result<Option<PatchDone>, PatchError>>,
     pub(super) context: Arc<Context>,
 }
@@ -222,7 +229,7 @@ impl Elsewhere {
 
     fn answer(self, answer: Result<Option<PatchDone>, PatchError>) {
         if answer != Err(PatchError::Unknown) {
-            self.context.wrong_keys().forgive(self.peer.ip());
+            self.context.wrong_keys().forgive(self.account);
         }
         // Who has left needs no answer.
         let _ = self.answer.send(answer);

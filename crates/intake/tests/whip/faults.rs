@@ -45,6 +45,27 @@ async fn a_wrong_key_is_limited_and_a_right_one_is_not() {
 }
 
 #[tokio::test]
+async fn behind_a_proxy_nearby_each_publisher_is_limited_for_itself() {
+    let wrong_keys =
+        WrongKeyLimits { burst: 1, every: Duration::from_secs(3600), ..WrongKeyLimits::default() };
+    let mut listener = listen_with(Limits { wrong_keys, ..Limits::default() }).await;
+    let addr = listener.http_addr().unwrap();
+    let offer = Encoder::udp(addr.ip(), 1).await.offer();
+    let cases =
+        [("203.0.113.1", 404), ("203.0.113.1", 429), ("203.0.113.1, 203.0.113.2", 404), ("nonsense", 404)];
+    for (n, (forwarded, status)) in cases.into_iter().enumerate() {
+        let (path, headers) = (format!("/w/guess{n}"), format!("X-Forwarded-For: {forwarded}\r\n"));
+        let posted = client::send(addr, "POST", &path, &headers, offer.as_bytes());
+        let refused = async {
+            if status == 404 {
+                request(&mut listener).await.wrong_key().await;
+            }
+        };
+        assert_eq!(soon(async { tokio::join!(posted, refused) }).await.0.status, status, "{forwarded}");
+    }
+}
+
+#[tokio::test]
 async fn a_large_body_is_refused_however_it_comes() {
     let listener = listen(options("127.0.0.1")).await;
     let addr = listener.http_addr().unwrap();
