@@ -28,7 +28,7 @@ pub enum Mode {
 pub struct Config {
     /// What comes out.
     pub mode: Mode,
-    /// Only answer connectivity checks (RFC 8445 section 2.5).
+    /// Only answer connectivity checks (RFC 8445 section 2.5). A publisher that has no candidates, and trickles none, gets that anyway.
     pub ice_lite: bool,
 }
 
