@@ -3,15 +3,16 @@ use media::MediaTime;
 /// A correction is spread over packets in steps of this,
 const STEP: i64 = MS;
 
-/// unless it is larger than this: then the clock was wrong, not drifting.
-const JUMP: i64 = 300 * MS;
+/// unless it is larger than this: then the clock was wrong, not drifting, and sound and pictures are apart.
+const JUMP: i64 = 100 * MS;
 
 /// A time that is further before or after the packet's arrival than this was not meant so: a pause in the RTP clock, another track's clock in
 /// a sender report. Networks are not that slow, and nothing comes before it was sent.
 const LATE: i64 = 10_000 * MS;
 const EARLY: i64 = 1_000 * MS;
 
-/// The packet that came fastest within this time tells how far two clocks are apart.
+/// The packet that came fastest tells how far two clocks are apart: at once if nothing came as fast before, since nothing comes before it was
+/// captured (clients begin with what they had kept for us, ffmpeg then sends it too fast), else after this time.
 const WINDOW: i64 = 10_000 * MS;
 
 /// And so far at most they are moved for it when it was slow, since a slow network is no drift: 500 ppm.
@@ -45,8 +46,8 @@ pub(super) struct Clock {
     newest: Option<(u32, i64)>,
     /// From ticks, in nanoseconds, to our clock.
     offset: i64,
-    /// By how much that is wrong.
-    owed: i64,
+    /// What that should be: it gets there by and by.
+    goal: i64,
     least: Least,
 }
 
@@ -78,10 +79,12 @@ impl Shift {
         let captured = sent.saturating_add(ahead);
         if is_believable(captured, arrived) {
             self.refused = None;
-            if let Some(moved) = self.least.note(arrived, arrived - captured) {
-                self.ahead = Some(ahead.saturating_add(moved));
-            }
-            return Some(captured);
+            let moved = match self.least.note(arrived, arrived - captured) {
+                Some(moved) => moved,
+                None => (arrived - captured).min(0),
+            };
+            self.ahead = Some(ahead.saturating_add(moved));
+            return Some(captured.saturating_add(moved));
         }
         // One stream's reports may be wrong; if all are, the sender's clock was set.
         if arrived - *self.refused.get_or_insert(arrived) > WINDOW {
@@ -93,7 +96,7 @@ impl Shift {
 
 impl Clock {
     pub(super) fn new(rate: u32) -> Self {
-        Self { rate: rate.max(1).into(), newest: None, offset: 0, owed: 0, least: Least::default() }
+        Self { rate: rate.max(1).into(), newest: None, offset: 0, goal: 0, least: Least::default() }
     }
 
     /// When a packet was captured that came at `arrived`.
@@ -112,22 +115,24 @@ impl Clock {
             self.newest = Some((timestamp, ticks));
         }
         let media = self.nanos(ticks);
+        // As if it had been captured when it came, which is the latest that can be.
+        let latest = arrived - media;
         if first || !is_believable(media + self.offset, arrived) {
-            self.offset = arrived - media;
-            self.owed = 0;
+            (self.offset, self.goal) = (latest, latest);
         }
-        let estimate = media + self.offset;
+        self.offset = self.offset.min(latest);
+        self.goal = self.goal.min(latest);
         let reported = report.and_then(|report| {
             let since = self.nanos(timestamp.wrapping_sub(report.timestamp).cast_signed().into());
-            shift.captured(report.at.saturating_add(since), estimate, arrived)
+            shift.captured(report.at.saturating_add(since), media + self.goal, arrived)
         });
         match reported {
-            Some(captured) => self.owed = captured - estimate,
-            None => self.owed += self.least.note(arrived, arrived - estimate - self.owed).unwrap_or_default(),
+            Some(captured) => self.goal = captured - media,
+            None => self.goal += self.least.note(arrived, latest - self.goal).unwrap_or_default(),
         }
-        let step = if self.owed.abs() > JUMP { self.owed } else { self.owed.clamp(-STEP, STEP) };
-        self.owed -= step;
-        self.offset += step;
+        let off = self.goal - self.offset;
+        self.offset += if off.abs() > JUMP { off } else { off.clamp(-STEP, STEP) };
+        self.offset = self.offset.min(latest);
         MediaTime::from_nanos(media + self.offset)
     }
 
@@ -239,6 +244,31 @@ mod tests {
         }
     }
 
+    /// aiortc's first packets have waited for the connection, ffmpeg's first half second comes at once and 5 % too fast from then on.
+    #[test]
+    fn nothing_is_captured_after_it_came_and_nothing_goes_back() {
+        let waited = |step: i64| if step < 3 { step } else { step * 20 + 1000 };
+        let fast = |step: i64| if step < 25 { step * 20 } else { 500 + (step - 25) * 21 };
+        for (rtp_of, reports) in
+            [(&waited as &dyn Fn(i64) -> i64, true), (&waited, false), (&fast, true), (&fast, false)]
+        {
+            let (mut clock, mut shift) = (Clock::new(48_000), Shift::default());
+            let (mut last, mut late) = (MediaTime::ZERO, 0);
+            for step in 0..500 {
+                let (rtp, arrived) = (rtp_of(step), 1000 + step * 20);
+                let report = (reports && step > 10).then_some(Report { timestamp: 0, at: 77_000 * MS });
+                let timestamp = u32::try_from(rtp * 48).unwrap();
+                let captured = clock.captured(timestamp, at(arrived), report, &mut shift);
+                assert!(
+                    captured <= at(arrived) && captured >= last,
+                    "{captured:?} after {last:?} at {arrived}"
+                );
+                (last, late) = (captured, at(arrived).since(captured).millis());
+            }
+            assert!(late <= 10, "{late} ms late after 10 s");
+        }
+    }
+
     #[test]
     fn reports_of_another_epoch_are_not_believed() {
         let (mut picture, mut sound, mut shift) = (Clock::new(90_000), Clock::new(48_000), Shift::default());
@@ -282,7 +312,7 @@ mod tests {
                 now += i64::from(step) * MS;
                 let report = report.map(|(timestamp, at)| Report { timestamp, at });
                 let captured = clock.captured(timestamp, MediaTime::from_nanos(now), report, &mut shift);
-                proptest::prop_assert!(is_believable(captured.nanos(), now));
+                proptest::prop_assert!(is_believable(captured.nanos(), now) && captured.nanos() <= now);
             }
         }
     }
