@@ -4,6 +4,7 @@
 //! open no socket, start no task and read no clock: `livekit::room` and `intake::whip` give them all three.
 #![forbid(unsafe_code)]
 
+pub mod dtls;
 pub mod room;
 pub mod whip;
 
