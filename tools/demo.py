@@ -97,7 +97,8 @@ class Demo:
         redis = self.run(Redis(self.logs))
         livekit = Livekit(self.logs, redis, self.rtmp_port, None, port=ports.preferred(LIVEKIT_PORT))
         self.livekit = self.run(livekit)
-        config = {"whip_port": self.whip_port, "cpu_cost": {}}
+        # Encoder, server and viewer share one machine here: it is never as idle as a server's should be.
+        config = {"whip_port": self.whip_port, "cpu_cost": {"min_idle_ratio": 0.01}}
         self.run(Sluicegate("sluicegate", self.logs, redis, livekit, self.rtmp_port, **config))
         self.api = Api(livekit.http, API_KEY, API_SECRET)
         self.undo.callback(self.api.stop)

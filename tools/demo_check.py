@@ -50,6 +50,22 @@ def look(url: str, screenshot: Path) -> None:
         print(f"demo-check: the page shows {page.evaluate(text)}")
 
 
+def go_live(url: str) -> None:
+    """Publishes the test pattern from the page, and stops again."""
+    with browser() as running:
+        page = running.new_page(viewport=SIZE)
+        page.goto(url)
+        page.click("[data-source=pattern]")
+        page.click("#live")
+        state = "document.getElementById('state').textContent"
+        text = "document.getElementById('message').textContent"
+        wait.until(lambda: page.evaluate(f"{state} == 'LIVE'"), PLAYING_S, lambda: page.evaluate(text))
+        sent = "document.getElementById('sent').innerText"
+        wait.until(lambda: "kb/s, " in page.evaluate(sent), PLAYING_S, "what is sent")
+        page.click("#live")
+        wait.until(lambda: page.evaluate(f"{state} == 'OFF AIR'"), PLAYING_S, "the end")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--profile", default="release")
@@ -62,6 +78,7 @@ def main() -> None:
             url = demo.wait_for_log(r"Watch it at\s+(\S+)", START_S)[1]
             rtmp = demo.wait_for_log(r"OBS server\s+rtmp://[^:]+:(\d+)/", 5)[1]
             look(url, options.screenshot)
+            go_live(demo.wait_for_log(r"Go live at\s+(\S+)", 5)[1])
             started = descendants(demo.pid)
             demo.send(signal.SIGINT)
             code = demo.exit_code(END_S)

@@ -49,8 +49,9 @@ export class Whip {
 
   async stop() {
     clearTimeout(this.#broken);
-    this.#pc?.close();
-    if (this.#resource) await this.#ask(this.#resource, 'DELETE');
+    // First, so that the server hears of the end from this and not from a connection that is gone.
+    if (this.#resource) await this.#ask(this.#resource, 'DELETE').finally(() => this.#pc.close());
+    else this.#pc?.close();
   }
 
   async #ask(url, method, type, body, more = {}) {

@@ -17,7 +17,7 @@ MOST_LOOPS = 48
 NOTICED_S = 4
 LEAST_NICE = 19
 STARVED_S = 20
-# All four steps can have been taken by then: one each three seconds. Before that nothing bounds the latency but the queues.
+# All four steps can have been taken by then: one each three seconds. Before that only the queues bound the latency.
 SETTLING_S = 12
 STARVED_P95_MS = 1500
 FREE_P95_MS = 400
