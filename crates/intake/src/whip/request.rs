@@ -113,8 +113,7 @@ impl Request {
                 return Err(error);
             }
         };
-        let ice_lite = context.ice_lite || answers_no_checks(&self.encoder);
-        let (now, config) = (Instant::now(), Config { mode, ice_lite });
+        let (now, config) = (Instant::now(), Config { mode, ice_lite: context.ice_lite });
         let (mut peer, sdp) = match Peer::answer(now, config, &locals, &self.offer) {
             Ok(answered) => answered,
             Err(error) => {
@@ -157,12 +156,6 @@ impl Request {
         // A publisher that has left needs no answer.
         let _ = self.decision.send(Decision::Refuse(problem));
     }
-}
-
-/// ffmpeg 9 answers a connectivity check without XOR-MAPPED-ADDRESS, which RFC 8489 section 7.3.3 demands and the engine
-/// misses, so that no check of ours ever succeeds. It gets an answer with ICE lite, which makes none.
-fn answers_no_checks(encoder: &str) -> bool {
-    encoder.starts_with("Lavf/")
 }
 
 /// What is wrong with an offer.

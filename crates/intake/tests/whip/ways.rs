@@ -75,22 +75,6 @@ async fn ice_lite_works_as_well() {
 }
 
 #[tokio::test]
-async fn ffmpeg_is_not_sent_checks_that_it_answers_wrongly() {
-    let mut listener = listen(options("127.0.0.1")).await;
-    let addr = listener.http_addr().unwrap();
-    let offer = Encoder::udp(addr.ip(), 1).await.offer();
-    for (agent, lite) in [("Lavf/63.1.100", true), ("Mozilla/5.0", false)] {
-        let headers = format!("User-Agent: {agent}\r\n");
-        let posted = client::send(addr, "POST", "/w/thekey", &headers, offer.as_bytes());
-        let accepted = async {
-            crate::request(&mut listener).await.accept(RESOURCE.to_owned(), Mode::Packets).await.unwrap()
-        };
-        let (answer, _publisher) = soon(async { tokio::join!(posted, accepted) }).await;
-        assert_eq!(answer.body.contains("a=ice-lite"), lite, "{agent}");
-    }
-}
-
-#[tokio::test]
 async fn several_addresses_are_offered_in_their_order_and_two_names_share_a_socket() {
     let address = |bind: &str, advertise: &str| Address {
         bind: bind.parse().unwrap(),
