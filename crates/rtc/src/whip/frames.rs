@@ -4,7 +4,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use media::{Codec, Kind, RtpPacket, TrackId};
+use media::{Codec, Kind, MediaTime, RtpPacket, TrackId};
 
 use super::picture;
 
@@ -34,6 +34,8 @@ pub(super) struct Frames {
     bytes: usize,
     state: State,
     asked: Option<Instant>,
+    /// RTP time and time of capture of what was given last.
+    last: Option<(u32, MediaTime)>,
 }
 
 struct Held {
@@ -72,6 +74,7 @@ impl Frames {
             bytes: 0,
             state: State::Searching,
             asked: None,
+            last: None,
         }
     }
 
@@ -79,6 +82,7 @@ impl Frames {
         if packet.stream != self.stream {
             self.stream = packet.stream;
             self.first = 0;
+            self.last = None;
             self.give_up();
         }
         if self.held.len() >= MAX_PACKETS || self.bytes >= MAX_BYTES {
@@ -144,7 +148,7 @@ impl Frames {
             .map(|held| held.packet)
             .filter(|packet| !packet.payload.is_empty())
             .collect();
-        let captured = packets.first()?.captured;
+        let captured = self.captured(packets.first()?);
         let Some(codec) = self.codec else {
             let data = Bytes::from_owner(packets.into_iter().next()?.payload);
             return Some(unit(Kind::Audio, captured, true, data));
@@ -155,6 +159,17 @@ impl Frames {
             return None;
         };
         Some(unit(Kind::Video, captured, joined.keyframe, joined.data.into()))
+    }
+
+    /// Clocks are corrected as packets come, which is not their order: a later picture never gets an earlier time for that.
+    fn captured(&mut self, packet: &RtpPacket) -> MediaTime {
+        let later = |last: u32| packet.timestamp.wrapping_sub(last).cast_signed() > 0;
+        let captured = match self.last {
+            Some((timestamp, captured)) if later(timestamp) => packet.captured.max(captured),
+            _ => packet.captured,
+        };
+        self.last = Some((packet.timestamp, captured));
+        captured
     }
 
     /// Gives the missing packet up.
@@ -213,7 +228,7 @@ fn complete(codec: Option<Codec>, held: &BTreeMap<u64, Held>, reading: &mut Read
     None
 }
 
-fn unit(kind: Kind, captured: media::MediaTime, keyframe: bool, data: Bytes) -> media::Packet {
+fn unit(kind: Kind, captured: MediaTime, keyframe: bool, data: Bytes) -> media::Packet {
     let track = if kind == Kind::Video { TrackId(0) } else { TrackId(1) };
     media::Packet { track, kind, pts: captured, dts: captured, keyframe, data }
 }

@@ -175,6 +175,23 @@ fn a_picture_without_a_marker_ends_where_the_next_begins() {
 }
 
 #[test]
+fn times_do_not_go_back_when_the_clock_is_corrected_between_packets_out_of_order() {
+    let mut run = Frames::new(Some(Codec::Vp8));
+    let now = Instant::now();
+    let mut packets: Vec<RtpPacket> = (0..3).flat_map(vp8).collect();
+    // The first packet of frame 1 came last, when the clock had been put back 50 ms.
+    packets[3].captured = MediaTime::from_millis(-17);
+    let late = packets.remove(3);
+    packets.push(late);
+    let mut times = Vec::new();
+    for packet in packets {
+        run.push(now, packet);
+        times.extend(std::iter::from_fn(|| run.poll(now)).map(|packet| packet.pts.millis()));
+    }
+    assert_eq!(times, [0, 0, 66]);
+}
+
+#[test]
 fn sound_is_waited_for_a_little_and_never_lost_for_good() {
     let mut frames = Frames::new(None);
     let now = Instant::now();
