@@ -246,3 +246,25 @@ fn what_was_received_is_told_every_two_seconds() {
         assert!(last.rtt.is_some_and(|rtt| (10 * MS..15 * MS).contains(&rtt)), "{last:?}");
     }
 }
+
+#[test]
+fn a_publisher_may_change_its_ssrc_as_often_as_it_likes() {
+    let mut world = World::connected("chromium_simulcast", Mode::Packets);
+    for number in 0..100 {
+        world.begin_again(VIDEO, 50_000 + number);
+        for _ in 0..3 {
+            world.send(VIDEO, 90 * number, true, &[0x10, 0, 1]);
+            world.run(10 * MS);
+        }
+    }
+    let packets = world.packets(Track::Video(0));
+    assert_eq!(packets.len(), 300);
+    let streams: std::collections::BTreeSet<u32> = packets.iter().map(|(_, packet)| packet.stream).collect();
+    assert_eq!(streams.len(), 100, "each is a stream of its own");
+    world.run(4000 * MS);
+    let last = world.events.iter().rev().find_map(|(_, event)| match event {
+        Event::Stats(stats) if stats.track == Track::Video(0) => Some(stats.packets),
+        _ => None,
+    });
+    assert_eq!(last, Some(300));
+}

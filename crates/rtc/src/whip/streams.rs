@@ -1,5 +1,5 @@
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -17,7 +17,8 @@ use super::{
     start::Start,
 };
 
-/// SSRCs that are remembered: sound, four layers, and what comes after each of them is restarted some times.
+/// SSRCs that are remembered: sound, four layers, and what comes after each of them is restarted some times. Past it the one that was silent
+/// for longest is forgotten.
 const MAX_STREAMS: usize = 32;
 
 /// SSRCs that are taken on the word of a payload type.
@@ -30,6 +31,10 @@ pub(super) struct Streams {
     shift: Shift,
     media: Vec<Offered>,
     streams: HashMap<Ssrc, Stream>,
+    /// How many there have been.
+    begun: u32,
+    /// What the forgotten ones had received.
+    gone: Vec<Stats>,
     guesses: usize,
 }
 
@@ -74,7 +79,8 @@ impl Streams {
             let (codec, payload_type) = (media.codec, media.payload_type);
             offered.push(Offered { mid, codec, payload_type, rids, resends, heard: false });
         }
-        Self { born, shift: Shift::default(), media: offered, streams: HashMap::new(), guesses: 0 }
+        let (shift, streams) = (Shift::default(), HashMap::new());
+        Self { born, shift, media: offered, streams, begun: 0, gone: Vec::new(), guesses: 0 }
     }
 
     /// A packet as the world outside sees it; `None` when it belongs to nothing that was offered.
@@ -82,6 +88,9 @@ impl Streams {
         let ssrc = packet.header.ssrc;
         if !self.streams.contains_key(&ssrc) {
             let stream = self.begin(rtc, ssrc, packet.timestamp)?;
+            if self.streams.len() >= MAX_STREAMS {
+                self.forget_one();
+            }
             self.streams.insert(ssrc, stream);
         }
         let stream = self.streams.get_mut(&ssrc)?;
@@ -136,23 +145,19 @@ impl Streams {
 
     /// What was received of each track so far.
     pub(super) fn stats(&self, rtt: Option<Duration>) -> impl Iterator<Item = Stats> {
-        let mut tracks = std::collections::BTreeMap::new();
-        for stream in self.streams.values() {
-            let none = Stats { track: stream.track, packets: 0, bytes: 0, lost: 0, rtt };
-            let stats = tracks.entry(stream.track).or_insert(none);
-            let expected = stream.numbers.map_or(0, |(first, last)| last - first + 1);
-            stats.packets += stream.packets;
-            stats.bytes += stream.bytes;
-            stats.lost += expected.saturating_sub(stream.packets);
+        let all = self.streams.values().map(Stream::stats).chain(self.gone.iter().copied());
+        summed(all).into_iter().map(move |stats| Stats { rtt, ..stats })
+    }
+
+    fn forget_one(&mut self) {
+        let oldest = self.streams.iter().min_by_key(|(_, stream)| stream.last).map(|(ssrc, _)| *ssrc);
+        if let Some(stream) = oldest.and_then(|ssrc| self.streams.remove(&ssrc)) {
+            self.gone = summed(self.gone.drain(..).chain([stream.stats()]));
         }
-        tracks.into_values()
     }
 
     /// An SSRC that is heard for the first time; `None` for one of no track that was offered.
     fn begin(&mut self, rtc: &mut Rtc, ssrc: Ssrc, now: Instant) -> Option<Stream> {
-        if self.streams.len() >= MAX_STREAMS {
-            return None;
-        }
         let mut api = rtc.direct_api();
         let known = api.stream_rx(&ssrc)?;
         let (mid, rid) = (known.mid(), known.rid());
@@ -167,7 +172,8 @@ impl Streams {
             }
         };
         media.heard = true;
-        let number = u32::try_from(self.streams.len()).unwrap_or(u32::MAX) + 1;
+        self.begun += 1;
+        let number = self.begun;
         let (clock, start) = (Clock::new(rate), Start::new(codec));
         Some(Stream { track, number, clock, start, last: now, packets: 0, bytes: 0, numbers: None })
     }
@@ -181,6 +187,25 @@ impl Stream {
         let (first, last) = self.numbers.unwrap_or((sequence, sequence));
         self.numbers = Some((first.min(sequence), last.max(sequence)));
     }
+
+    fn stats(&self) -> Stats {
+        let expected = self.numbers.map_or(0, |(first, last)| last - first + 1);
+        let lost = expected.saturating_sub(self.packets);
+        Stats { track: self.track, packets: self.packets, bytes: self.bytes, lost, rtt: None }
+    }
+}
+
+/// One for each track.
+fn summed(all: impl Iterator<Item = Stats>) -> Vec<Stats> {
+    let mut tracks: BTreeMap<Track, Stats> = BTreeMap::new();
+    for stats in all {
+        let none = Stats { packets: 0, bytes: 0, lost: 0, ..stats };
+        let sum = tracks.entry(stats.track).or_insert(none);
+        sum.packets += stats.packets;
+        sum.bytes += stats.bytes;
+        sum.lost += stats.lost;
+    }
+    tracks.into_values().collect()
 }
 
 /// An extended RTP time as it stands in packets.

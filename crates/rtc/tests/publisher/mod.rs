@@ -310,6 +310,15 @@ impl World {
         self.drain();
     }
 
+    /// The track goes on with another SSRC, and numbers of its own.
+    pub fn begin_again(&mut self, track: usize, ssrc: u32) {
+        let sent = &mut self.tracks[track];
+        let mut api = self.rtc.direct_api();
+        api.remove_stream_tx(sent.ssrc);
+        (sent.ssrc, sent.next) = (ssrc.into(), 100);
+        api.declare_stream_tx(sent.ssrc, None, sent.mid, sent.rid);
+    }
+
     /// A number is left out as if its packet was lost for good.
     pub fn skip(&mut self, track: usize) {
         self.tracks[track].next += 1;
