@@ -57,7 +57,7 @@ pub struct World {
     pub seen_as: Option<SocketAddr>,
     protocol: Protocol,
     home: SocketAddr,
-    random: u64,
+    pub random: u64,
     to_peer: VecDeque<(Instant, Transmit)>,
     to_publisher: VecDeque<(Instant, Transmit)>,
 }
@@ -78,7 +78,7 @@ pub fn v4(port: u16) -> SocketAddr {
 }
 
 pub fn v6(port: u16) -> SocketAddr {
-    "2001:db8::1".parse::<std::net::IpAddr>().map(|ip| (ip, port).into()).unwrap()
+    (std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1), port).into()
 }
 
 impl World {
@@ -95,18 +95,16 @@ impl World {
     fn made(template: &str, config: Config, local: Local, home: SocketAddr, rtp_mode: bool) -> Self {
         let now = Instant::now();
         let first = Offer::read(&filled(template, &IceCreds::new(), &"00:".repeat(32)[..95])).unwrap();
-        let extensions = extensions(template);
         let mut builder = Rtc::builder()
             .clear_codecs()
             .set_rtp_mode(rtp_mode)
             .enable_raw_packets(true)
-            .set_extension_map(extensions);
+            .set_extension_map(extensions(template));
         codecs(&first, &mut builder);
         let mut rtc = builder.build(now);
-        let udp = local.protocol == Protocol::Udp;
-        let candidate = match udp {
-            true => Candidate::host(home, Protocol::Udp),
-            false => Candidate::builder().tcp().host(home).tcptype(TcpType::Active).build(),
+        let candidate = match local.protocol {
+            Protocol::Tcp => Candidate::builder().tcp().host(home).tcptype(TcpType::Active).build(),
+            _ => Candidate::host(home, Protocol::Udp),
         };
         rtc.add_local_candidate(candidate.unwrap());
         let api = rtc.direct_api();
@@ -143,13 +141,17 @@ impl World {
     }
 
     pub fn connect(&mut self) {
-        for _ in 0..3000 {
+        self.connect_within(3000);
+    }
+
+    pub fn connect_within(&mut self, ms: u32) {
+        for _ in 0..ms {
             if self.rtc.is_connected() && self.events.iter().any(|(_, event)| *event == Event::Connected) {
                 return self.run(50 * MS);
             }
             self.step();
         }
-        panic!("not connected within 3 s");
+        panic!("not connected within {ms} ms");
     }
 
     /// Such as sends whole pictures, which its engine cuts into packets.
