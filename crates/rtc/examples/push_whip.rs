@@ -5,6 +5,8 @@
 //! cargo run --release -p sluicegate-rtc --example push_whip -- http://127.0.0.1:8080/w KEY 30 low.h264 medium.h264 high.h264
 //! ```
 //!
+//! `--silent` before the files leaves the sound out.
+//!
 //! Lines on standard output: `{"e": "started", "t": epoch}` when media flows, then
 //! `{"e": "sent", "t": epoch, "n": 7, "at": epoch}` for each picture as it leaves. Ends with standard input, taking its leave. Servers on loopback only.
 #![allow(clippy::print_stdout, reason = "that is what it is for")]
@@ -89,6 +91,7 @@ struct Push {
     tapes: Vec<Tape>,
     frame: Duration,
     began: Option<Instant>,
+    with_sound: bool,
     pictures: u32,
     sounds: u32,
 }
@@ -128,7 +131,7 @@ impl Push {
 
     /// Sends what is due; when the next is.
     fn play(&mut self, now: Instant, began: Instant) -> Outcome<Instant> {
-        while began + SOUND * self.sounds <= now {
+        while self.with_sound && began + SOUND * self.sounds <= now {
             let pts = MediaTime::from_duration(SOUND * self.sounds);
             let data = Bytes::from_static(SILENCE);
             self.room.write(now, &Encoded { output: Output::Audio, pts, keyframe: true, data })?;
@@ -146,15 +149,19 @@ impl Push {
             say("sent", &format!(", \"n\": {number}, \"at\": {at:.6}"));
             self.pictures += 1;
         }
-        Ok((began + SOUND * self.sounds).min(began + self.frame * self.pictures))
+        let next = began + self.frame * self.pictures;
+        Ok(if self.with_sound { next.min(began + SOUND * self.sounds) } else { next })
     }
 }
 
 fn main() -> Outcome<()> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let [url, key, fps, files @ ..] = arguments.as_slice() else {
-        return Err("usage: push_whip URL KEY FPS FILE...".into());
+        return Err("usage: push_whip URL KEY FPS [--silent] FILE...".into());
     };
+    // A receiver holds pictures back for the sound that belongs to them: without any, the way itself is measured.
+    let silent = files.first().is_some_and(|file| file == "--silent");
+    let files = &files[usize::from(silent)..];
     let qualities = Quality::ALL.into_iter().skip(3 - files.len().min(3));
     let tapes = qualities.zip(files).map(|(quality, file)| Tape::read(quality, file));
     let tapes = tapes.collect::<Outcome<Vec<_>>>()?;
@@ -165,7 +172,9 @@ fn main() -> Outcome<()> {
     room.add_local_udp(now, socket.local_addr()?)?;
     let layer = |tape: &Tape| Layer { quality: tape.quality, width: 2, height: 2, bitrate_bps: 5_000_000 };
     room.add_video(&tapes.iter().map(layer).collect::<Vec<_>>(), "stream", "picture")?;
-    room.add_audio("stream", "sound")?;
+    if !silent {
+        room.add_audio("stream", "sound")?;
+    }
     let offer = room.offer(now)?.ok_or("no offer")?;
     let (head, answer) = request(url, "POST", key, &offer)?;
     room.answer(Instant::now(), &answer)?;
@@ -180,7 +189,8 @@ fn main() -> Outcome<()> {
         ends.store(true, Ordering::Relaxed);
     });
     let frame = Duration::from_secs_f64(1.0 / fps.parse::<f64>()?);
-    let mut push = Push { room, socket, tapes, frame, began: None, pictures: 0, sounds: 0 };
+    let mut push =
+        Push { room, socket, tapes, frame, began: None, with_sound: !silent, pictures: 0, sounds: 0 };
     while !over.load(Ordering::Relaxed) {
         push.step()?;
     }
