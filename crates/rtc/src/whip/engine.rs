@@ -10,6 +10,7 @@ use str0m::{
 use crate::dtls;
 
 use super::{Config, Error, Local, plain::Plain};
+use crate::dtls;
 
 /// How often [`Event::Stats`](super::Event::Stats) comes.
 const STATS_EVERY: Duration = Duration::from_secs(2);
@@ -47,6 +48,10 @@ pub(super) fn configure(plain: &Plain, config: Config) -> RtcConfig {
         // (RFC 8489 section 7.3.1), which the engine insists on.
         .set_ice_lite((config.ice_lite || plain.hides) && !plain.ice_lite)
         .set_stats_interval(Some(STATS_EVERY));
+    if plain.is_of_gstreamer() {
+        // Its certificate is RSA, which the engine's own DTLS does not know.
+        rtc = rtc.set_crypto_provider(Arc::new(dtls::provider()));
+    }
     for (_, media) in plain.media() {
         let (codec, rate, channels) = match media.codec {
             Codec::H264 => (format::Codec::H264, Frequency::NINETY_KHZ, None),

@@ -98,3 +98,18 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn gstreamers_offers_are_known_by_the_names_of_their_tracks() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/whip");
+    let mut found = Vec::new();
+    for file in std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()) {
+        if file.extension().is_some_and(|end| end == "sdp") {
+            let text = std::fs::read_to_string(&file).unwrap().replace("{ufrag}", "ufrag");
+            let text = text.replace("{pwd}", "pwdpwdpwdpwdpwdpwdpwdpwd");
+            let offer = Offer::read(&text.replace("{fingerprint}", &["AB"; 32].join(":"))).unwrap();
+            found.extend(offer.plain.is_of_gstreamer().then(|| file.file_stem().unwrap().to_owned()));
+        }
+    }
+    assert_eq!(found, ["webrtcbin"]);
+}

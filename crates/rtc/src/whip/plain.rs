@@ -91,6 +91,17 @@ impl Plain {
         mids.join(" ")
     }
 
+    /// Its tracks are called `video0`, `audio1`: so does GStreamer's webrtcbin, and no other client that is known.
+    pub(super) fn is_of_gstreamer(&self) -> bool {
+        let is_index = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let mut mids = self.lines.iter().filter_map(|line| line.mid.as_deref()).peekable();
+        mids.peek().is_some()
+            && mids.all(|mid| {
+                let index = mid.strip_prefix("video").or_else(|| mid.strip_prefix("audio"));
+                index.is_some_and(is_index)
+            })
+    }
+
     /// An offer of what is taken, with these credentials.
     pub(super) fn offer(&self, ufrag: &str, pwd: &str) -> String {
         let mids = self.mids();
