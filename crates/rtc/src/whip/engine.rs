@@ -7,8 +7,6 @@ use str0m::{
     net::{Protocol, TcpType},
 };
 
-use crate::dtls;
-
 use super::{Config, Error, Local, plain::Plain};
 use crate::dtls;
 
@@ -40,8 +38,6 @@ pub(super) fn remote_candidate(text: &str) -> Option<Candidate> {
 /// An engine that knows the chosen codecs only, so that the answer names these and no others.
 pub(super) fn configure(plain: &Plain, config: Config) -> RtcConfig {
     let mut rtc = Rtc::builder()
-        // str0m's own takes no RSA certificates, which GStreamer's publishers have (docs/adr/0015).
-        .set_crypto_provider(Arc::new(dtls::provider()))
         .clear_codecs()
         .set_rtp_mode(true)
         // One side has to ask. Who hides has no use for our questions, and ffmpeg 9's answers to them lack XOR-MAPPED-ADDRESS
