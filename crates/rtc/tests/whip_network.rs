@@ -144,7 +144,7 @@ fn a_publisher_may_be_either_side_of_dtls_and_lite() {
 #[test]
 fn a_bad_network_is_connected_through_too() {
     for seed in 1..=20 {
-        for name in ["chromium_simulcast", "ffmpeg"] {
+        for name in ["chromium_simulcast", "ffmpeg", "webrtcbin"] {
             let mut world = World::new(name, Mode::Packets);
             world.random = seed * 0x9e37_79b9;
             world.link = Link { delay: 20 * MS, jitter: 50 * MS, loss: 100 };
