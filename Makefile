@@ -67,5 +67,6 @@ bench: setup
 	cargo build --profile $(if $(filter debug,$(PROFILE)),dev,$(PROFILE)) --workspace --bins
 	cargo build --profile $(if $(filter debug,$(PROFILE)),dev,$(PROFILE)) -p sluicegate-worker --example dump
 	cargo build --profile $(if $(filter debug,$(PROFILE)),dev,$(PROFILE)) -p sluicegate-livekit --example count
+	cargo build --profile $(if $(filter debug,$(PROFILE)),dev,$(PROFILE)) -p sluicegate-rtc --example push_whip
 	$(ENV) PYTHONPATH=$(CURDIR)/tests:$(CURDIR)/tests/e2e exec $(PYTHON) -m bench --profile $(PROFILE) \
 	  --cases '$(CASES)' --seconds $(SECONDS) --runs $(RUNS) --ingress-bin '$(INGRESS_BIN)' $(BENCH_ARGS)

@@ -16,12 +16,12 @@ from pathlib import Path
 from harness import meters
 from harness.stack import REPO
 
-from bench import clips, density, joins, quality, starved, steady
+from bench import clips, density, joins, quality, starved, steady, whip
 from bench.case import Case, Figures, Options
 from bench.report import Report, Row
 from bench.stage import Cannot, Stage
 
-CASES: list[Case] = [*steady.CASES, *joins.CASES, *starved.CASES, *density.CASES, *quality.CASES]
+CASES: list[Case] = [*steady.CASES, *joins.CASES, *starved.CASES, *density.CASES, *quality.CASES, *whip.CASES]
 
 
 def main() -> int:

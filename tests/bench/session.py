@@ -22,10 +22,17 @@ SHIFT = {"high": 0, "medium": 1, "low": 2}
 class Session:
     """An ingress in a room of its own; nothing is pushed until `push`."""
 
-    def __init__(self, stage: Stage, ingress: Ingress, preset: str | None = None):
+    def __init__(
+        self,
+        stage: Stage,
+        ingress: Ingress,
+        preset: str | None = None,
+        kind: str = "RTMP",
+        transcode: bool = True,
+    ):
         self.stage, self.ingress = stage, ingress
         self.room = f"bench-{next(_names)}"
-        self.info = stage.api.create(self.room, preset=preset)
+        self.info = stage.api.create(self.room, kind=kind, preset=preset, enable_transcoding=transcode)
         self.url = ingress.url(self.info.stream_key)
         self.pusher: Pusher | None = None
 
@@ -52,10 +59,14 @@ class Session:
             raise Cannot(f"not PUBLISHING: {error}") from error
 
     def viewer(self, quality: str = "", manual: bool = False) -> Subscriber:
+        return self.watch(self.stage, self.room, quality, manual)
+
+    @staticmethod
+    def watch(stage: Stage, room: str, quality: str = "", manual: bool = False) -> Subscriber:
+        """A subscriber of any room."""
         name = f"viewer-{next(_names)}"
-        token = self.stage.api.viewer_token(self.room, name)
-        url = self.stage.livekit.url
-        return self.stage.add(Subscriber(url, token, self.stage.logs, name, manual=manual, quality=quality))
+        token = stage.api.viewer_token(room, name)
+        return stage.add(Subscriber(stage.livekit.url, token, stage.logs, name, manual=manual, quality=quality))
 
     def end(self) -> None:
         """As OBS's stop button does, and until the API says so."""

@@ -83,7 +83,7 @@ class Stage:
     def __init__(self, logs: Path, binary: Path):
         self.logs, self.binary = logs, binary
         self.started: list = []
-        self.rtmp_port = ports.tcp()
+        self.rtmp_port, self.whip_port = ports.tcp(), ports.tcp()
 
     def __enter__(self) -> "Stage":
         try:
