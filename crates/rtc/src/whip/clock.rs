@@ -18,6 +18,9 @@ const WINDOW: i64 = 10_000 * MS;
 /// And so far at most they are moved for it when it was slow, since a slow network is no drift: 500 ppm.
 const DRIFT: i64 = 5 * MS;
 
+/// Two reports of one stream may disagree by this, and by 2 % of the time between them.
+const SLACK: i64 = 100 * MS;
+
 const MS: i64 = 1_000_000;
 
 /// What a sender report says (RFC 3550 section 6.4.1): this RTP time was that moment of the sender's clock.
@@ -48,6 +51,8 @@ pub(super) struct Clock {
     offset: i64,
     /// What that should be: it gets there by and by.
     goal: i64,
+    /// The newest report, and whether it agrees with the one before it.
+    told: Option<(Report, bool)>,
     least: Least,
 }
 
@@ -96,7 +101,14 @@ impl Shift {
 
 impl Clock {
     pub(super) fn new(rate: u32) -> Self {
-        Self { rate: rate.max(1).into(), newest: None, offset: 0, goal: 0, least: Least::default() }
+        Self {
+            rate: rate.max(1).into(),
+            newest: None,
+            offset: 0,
+            goal: 0,
+            told: None,
+            least: Least::default(),
+        }
     }
 
     /// When a packet was captured that came at `arrived`.
@@ -122,7 +134,7 @@ impl Clock {
         }
         self.offset = self.offset.min(latest);
         self.goal = self.goal.min(latest);
-        let reported = report.and_then(|report| {
+        let reported = report.filter(|report| self.trusts(*report)).and_then(|report| {
             let since = self.nanos(timestamp.wrapping_sub(report.timestamp).cast_signed().into());
             shift.captured(report.at.saturating_add(since), media + self.goal, arrived)
         });
@@ -134,6 +146,21 @@ impl Clock {
         self.offset += if off.abs() > JUMP { off } else { off.clamp(-STEP, STEP) };
         self.offset = self.offset.min(latest);
         MediaTime::from_nanos(media + self.offset)
+    }
+
+    /// Two reports have to agree that the stream's clock runs as fast as the sender's: webrtcbin's (GStreamer 1.22) has run twice as fast.
+    fn trusts(&mut self, report: Report) -> bool {
+        let agrees = match self.told {
+            Some((before, agrees)) if before == report => agrees,
+            Some((before, _)) => {
+                let ticks = report.timestamp.wrapping_sub(before.timestamp).cast_signed();
+                let (by_rtp, by_clock) = (self.nanos(ticks.into()), report.at.saturating_sub(before.at));
+                by_rtp.saturating_sub(by_clock).saturating_abs() <= SLACK + by_clock.saturating_abs() / 50
+            }
+            None => false,
+        };
+        self.told = Some((report, agrees));
+        agrees
     }
 
     fn nanos(&self, ticks: i64) -> i64 {
@@ -148,6 +175,17 @@ mod tests {
 
     fn at(ms: i64) -> MediaTime {
         MediaTime::from_millis(ms)
+    }
+
+    /// One that has been told this time before.
+    fn told(rate: u32, at: i64) -> Clock {
+        Clock { told: Some((Report { timestamp: 0, at }, true)), ..Clock::new(rate) }
+    }
+
+    /// The report of the second in which step `n` of 20 ms is, of a sender with this epoch.
+    fn each_second(n: u32, rate: u32, epoch_ms: i64) -> Option<Report> {
+        let second = n / 50;
+        Some(Report { timestamp: second * rate, at: (epoch_ms + i64::from(second) * 1000) * MS })
     }
 
     #[test]
@@ -170,7 +208,7 @@ mod tests {
     #[test]
     fn reports_bring_sound_and_pictures_together_a_millisecond_at_a_time() {
         let mut shift = Shift::default();
-        let (mut picture, mut sound) = (Clock::new(90_000), Clock::new(48_000));
+        let (mut picture, mut sound) = (told(90_000, 77_000 * MS), told(48_000, 77_000 * MS));
         // Captured at once; the sound took 40 ms longer.
         picture.captured(0, at(1000), Some(Report { timestamp: 0, at: 77_000 * MS }), &mut shift);
         let late = sound.captured(0, at(1040), Some(Report { timestamp: 0, at: 77_000 * MS }), &mut shift);
@@ -188,7 +226,7 @@ mod tests {
     #[test]
     fn a_clock_that_is_far_off_is_put_right_at_once() {
         let mut shift = Shift::default();
-        let (mut picture, mut sound) = (Clock::new(90_000), Clock::new(48_000));
+        let (mut picture, mut sound) = (told(90_000, 0), told(48_000, 0));
         picture.captured(0, at(0), Some(Report { timestamp: 0, at: 0 }), &mut shift);
         assert_eq!(sound.captured(0, at(900), Some(Report { timestamp: 0, at: 0 }), &mut shift), at(0));
     }
@@ -256,7 +294,11 @@ mod tests {
             let (mut last, mut late) = (MediaTime::ZERO, 0);
             for step in 0..500 {
                 let (rtp, arrived) = (rtp_of(step), 1000 + step * 20);
-                let report = (reports && step > 10).then_some(Report { timestamp: 0, at: 77_000 * MS });
+                let told = (reports && step > 10).then_some(step / 50);
+                let report = told.map(|second| Report {
+                    timestamp: u32::try_from(second * 48_000).unwrap(),
+                    at: (77_000 + second * 1000) * MS,
+                });
                 let timestamp = u32::try_from(rtp * 48).unwrap();
                 let captured = clock.captured(timestamp, at(arrived), report, &mut shift);
                 assert!(
@@ -274,10 +316,26 @@ mod tests {
         let (mut picture, mut sound, mut shift) = (Clock::new(90_000), Clock::new(48_000), Shift::default());
         for step in 0..1000_u32 {
             let now = at(i64::from(step) * 20);
-            let good = Some(Report { timestamp: 0, at: 50_000 * MS });
-            assert_eq!(picture.captured(step * 1800, now, good, &mut shift), now);
-            let bad = Some(Report { timestamp: 0, at: 3_900_000_000 * MS });
-            assert_eq!(sound.captured(step * 960, now, bad, &mut shift), now);
+            assert_eq!(
+                picture.captured(step * 1800, now, each_second(step, 90_000, 50_000), &mut shift),
+                now
+            );
+            assert_eq!(
+                sound.captured(step * 960, now, each_second(step, 48_000, 3_900_000_000), &mut shift),
+                now
+            );
+        }
+    }
+
+    #[test]
+    fn reports_that_run_faster_than_the_packets_are_not_believed() {
+        let (mut clock, mut shift) = (Clock::new(90_000), Shift::default());
+        for step in 0..3000_u32 {
+            let now = at(i64::from(step) * 20);
+            // As webrtcbin's were: 11.8 s of the track in 5.2 s.
+            let (second, at) = (step / 50, 50_000 + i64::from(step / 50) * 1000);
+            let report = Some(Report { timestamp: second * 204_000, at: at * MS });
+            assert_eq!(clock.captured(step * 1800, now, report, &mut shift), now);
         }
     }
 
@@ -286,12 +344,10 @@ mod tests {
         let (mut clock, mut shift) = (Clock::new(90_000), Shift::default());
         for step in 0..2000_u32 {
             let now = at(i64::from(step) * 20);
-            let epoch = if step < 500 { 50_000 } else { 9_950_000 };
-            let captured =
-                clock.captured(step * 1800, now, Some(Report { timestamp: 0, at: epoch * MS }), &mut shift);
-            assert_eq!(captured, now);
+            let report = each_second(step, 90_000, if step < 500 { 50_000 } else { 9_950_000 });
+            assert_eq!(clock.captured(step * 1800, now, report, &mut shift), now);
         }
-        assert!(shift.refused.is_none());
+        assert!(shift.refused.is_none() && shift.ahead.is_some());
     }
 
     #[test]
