@@ -38,7 +38,7 @@ class Whip:
         if not (options.examples / "push_whip").exists():
             raise Cannot("the cargo example push_whip is not built")
         files = [layer(options, self.recipe, quality) for quality in list(KBPS)[-self.layers :]]
-        straight = self._straight(stage, options, files)
+        straight = self._straight(stage, options, files[-1])
         session = Session(stage, stage.ingress(whip_port=stage.whip_port), kind="WHIP", transcode=self.transcode)
         idle = proc.pss_mib(session.ingress.pid)
         url = f"http://127.0.0.1:{stage.whip_port}/w"
@@ -53,12 +53,12 @@ class Whip:
         figures["added"] = proc.pss_mib(session.ingress.pid) - idle
         return figures | {f"over {name}": figures[name] - straight[name] for name in ("p50", "p95")}
 
-    def _straight(self, stage: Stage, options: Options, files: list[Path]) -> Figures:
-        """The same publisher and viewer without an ingress server: livekit-server takes WHIP itself."""
+    def _straight(self, stage: Stage, options: Options, file: Path) -> Figures:
+        """The same publisher and viewer without an ingress server: livekit-server takes one layer over WHIP itself."""
         room = f"straight-{self.name}"
         grants = api.VideoGrants(room_join=True, room=room, can_publish=True)
         token = api.AccessToken(stage.api.key, stage.api.secret).with_identity("straight").with_grants(grants)
-        push = _push(stage, options, f"{stage.livekit.http}/whip/v1", token.to_jwt(), files)
+        push = _push(stage, options, f"{stage.livekit.http}/whip/v1", token.to_jwt(), [file])
         viewer = Session.watch(stage, room, "high")
         first_picture(viewer, w=self.recipe.width)
         time.sleep(options.settle(steady.SETTLE_S))
