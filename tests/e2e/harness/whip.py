@@ -45,7 +45,8 @@ class _Child(Talker):
 
     def wait_started(self, within: float = START_S) -> None:
         assert self.answer(within)["status"] == 201, self.answer(within)
-        self.wait("connected", within)
+        last = self.wait("state", within, lambda e: e["state"] in ("connected", "failed", "closed"))
+        assert last["state"] == "connected", f"no media path: {self.events[-4:]}"
 
     def answer(self, within: float = START_S) -> Event:
         """Status, headers and, of a refusal, the body."""

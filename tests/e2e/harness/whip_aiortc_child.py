@@ -2,7 +2,7 @@
 
     whip_aiortc_child.py URL KEY [--codec vp8|h264] [--size 640x360] [--in-path] [--only audio|video]
 
-Events: answer (status, location, body of a refusal), connected, state, stats, stopped.
+Events: answer (status, location, body of a refusal), state, stats, stopped.
 Commands: {"do": "stats"}, {"do": "stop"} (DELETE, then close).
 """
 
@@ -93,8 +93,6 @@ class Publisher:
 
     def _state(self) -> None:
         say("state", state=self.pc.connectionState)
-        if self.pc.connectionState == "connected":
-            say("connected")
 
     async def _commands(self) -> None:
         stdin = asyncio.StreamReader()

@@ -2,7 +2,7 @@
 
     /usr/bin/python3 -m harness.whip_gst_child URL KEY [as whip_options.parse says]
 
-Events: answer (status, location, body of a refusal), connected, state, stats, stopped.
+Events: answer (status, location, body of a refusal), state, stats, stopped.
 Commands: {"do": "stats"}, {"do": "stop"} (DELETE, then close).
 """
 
@@ -142,8 +142,6 @@ class Publisher:
     def _state(self, whip: Gst.Element, _spec) -> None:
         state = whip.get_property("connection-state").value_nick
         say("state", state=state)
-        if state == "connected":
-            say("connected")
 
     def _ask(self, signal: str, *arguments) -> Gst.Structure | None:
         # The reply lives no longer than the promise, which the bindings do not know.

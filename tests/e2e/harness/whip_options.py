@@ -24,7 +24,8 @@ class Options:
         """For a child process, see `parse`."""
         size = "x".join(map(str, self.size))
         flags = ["--codec", self.codec, "--size", size, "--layers", str(self.layers)]
-        return [self.url, self.key, *flags, *["--in-path"] * self.in_path, *(["--only", self.only] * bool(self.only))]
+        flags += ["--in-path"] * self.in_path + ["--only", str(self.only)] * bool(self.only)
+        return [self.url, self.key, *flags]
 
 
 def parse() -> Options:

@@ -8,13 +8,16 @@ from harness.whip_options import Options
 
 # Of a picture of 640 x 360; others by area.
 KBPS = 500
+# For `candidates`.
+ICE_TCP, IPV6 = r"^\S+ \d tcp ", r"^(\S+ ){4}[0-9a-f]*:[0-9a-f:]* "
 
 
 class Chromium:
     """One page. VP8, VP9, H.264 or AV1; 1 to 3 rids; the methods of `whip.Client` and a few more."""
 
     def __init__(self, running, base: str, options: Options, **wishes):
-        """`wishes`: true for `trickle`, `camera` (Chromium's fake one, which has no frame numbers), `onlyTcp`."""
+        """`wishes`: true for `trickle` and `camera` (Chromium's fake one, without frame numbers); `candidates`: the
+        only ones to use, both ways, such as `ICE_TCP`."""
         self.said: list[str] = []
         self.page: Page = running.new_page()
         self.page.on("console", lambda message: self.said.append(message.text))

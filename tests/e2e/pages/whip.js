@@ -80,9 +80,10 @@ function gathered() {
   });
 }
 
-// Nothing over UDP, neither way: what is left is ICE-TCP.
-function withoutUdp(sdp) {
-  return options.onlyTcp ? sdp.replace(/^a=candidate:\S+ \d udp .*\r?\n/gim, '') : sdp;
+// Only the candidates that match, in both descriptions: `options.candidates` is a regular expression.
+function chosen(sdp) {
+  const wanted = options.candidates && new RegExp(options.candidates, 'i');
+  return wanted ? sdp.replace(/^a=candidate:.*\r?\n/gm, (text) => (wanted.test(text) ? text : '')) : sdp;
 }
 
 async function start(given) {
@@ -106,7 +107,7 @@ async function start(given) {
   const early = pc.localDescription.sdp;
   if (!options.trickle) await gathered();
   const endpoint = options.inPath ? `${options.url}/${options.key}` : options.url;
-  const sdp = withoutUdp(options.trickle ? early : pc.localDescription.sdp);
+  const sdp = chosen(options.trickle ? early : pc.localDescription.sdp);
   const answer = await send('POST', endpoint, sdp, { 'Content-Type': 'application/sdp' });
   if (answer.status !== 201) {
     refused = answer.status;
@@ -115,7 +116,7 @@ async function start(given) {
   const location = answer.headers.get('Location');
   etag = answer.headers.get('ETag') ?? '';
   note(`Location ${location} ETag ${etag}`);
-  await pc.setRemoteDescription({ type: 'answer', sdp: floored(withoutUdp(await answer.text()), options.floor) });
+  await pc.setRemoteDescription({ type: 'answer', sdp: floored(chosen(await answer.text()), options.floor) });
   resource = new URL(location, endpoint).href;
   const late = waiting.splice(0);
   if (late.length) await trickle(late);
