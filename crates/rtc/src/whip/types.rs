@@ -37,7 +37,7 @@ pub struct Config {
 pub enum Track {
     /// Sound.
     Audio,
-    /// A picture layer, by its place in the offer ([`Video::layers`](super::Video::layers)); 0 where there is one only.
+    /// A picture layer, by its place in the offer (`Video::layers`); 0 where there is one only.
     Video(usize),
 }
 
