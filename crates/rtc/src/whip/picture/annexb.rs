@@ -9,12 +9,32 @@ struct Stream {
     keyframe: bool,
     /// The end of a fragmented unit has not come yet.
     open: bool,
+    /// A slice has come.
+    begun: bool,
+}
+
+/// What a unit is to the picture that it is in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// Stands before the slices: parameter sets, SEI, delimiters.
+    Head,
+    /// A slice, of a random access point or not.
+    Slice(bool),
+    Other,
 }
 
 impl Stream {
-    fn unit(&mut self, unit: &[u8]) -> Option<()> {
+    fn unit(&mut self, unit: &[u8], role: Role) -> Option<()> {
         if self.open {
             return None;
+        }
+        if let Role::Slice(key) = role {
+            self.begun = true;
+            self.keyframe |= key;
+        } else if role == Role::Head && self.begun {
+            // GStreamer's payloader puts the parameter sets before each IDR slice (config-interval=-1). Parsers would take
+            // what follows for another picture, of which the upper slices are missing.
+            return Some(());
         }
         self.data.extend_from_slice(&START);
         self.data.extend_from_slice(unit);
@@ -22,9 +42,10 @@ impl Stream {
     }
 
     /// A part of a unit. `flags` has its S bit and its E bit where both RFCs have them.
-    fn part(&mut self, flags: u8, header: &[u8], part: &[u8]) -> Option<()> {
+    fn part(&mut self, flags: u8, header: &[u8], part: &[u8], role: Role) -> Option<()> {
         if flags & 0x80 != 0 {
-            self.unit(header)?;
+            // Large ones are passed on wherever they are: they are slices.
+            self.unit(header, if role == Role::Head { Role::Other } else { role })?;
         } else if !self.open {
             return None;
         }
@@ -33,11 +54,10 @@ impl Stream {
         Some(())
     }
 
-    fn several(&mut self, bytes: &[u8], is_keyframe: impl Fn(&[u8]) -> bool) -> Option<()> {
+    fn several(&mut self, bytes: &[u8], role: impl Fn(u8) -> Role) -> Option<()> {
         let mut units = Units(bytes);
         for unit in units.by_ref() {
-            self.keyframe |= is_keyframe(unit);
-            self.unit(unit)?;
+            self.unit(unit, role(unit[0]))?;
         }
         units.0.is_empty().then_some(())
     }
@@ -50,20 +70,20 @@ impl Stream {
 
 /// RFC 6184, packetization modes 0 and 1. A keyframe is one with an IDR slice: others may have parameter sets too.
 pub(super) fn h264<'a>(payloads: impl Iterator<Item = &'a [u8]>) -> Option<Picture> {
-    let idr = |header: u8| header & 0x1f == 5;
+    let role = |header: u8| match header & 0x1f {
+        kind @ 1..=5 => Role::Slice(kind == 5),
+        6..=9 => Role::Head,
+        _ => Role::Other,
+    };
     let mut stream = Stream::default();
     for payload in payloads {
         let (&header, rest) = payload.split_first()?;
         match header & 0x1f {
-            1..=23 => {
-                stream.keyframe |= idr(header);
-                stream.unit(payload)?;
-            }
-            24 => stream.several(rest, |unit| idr(unit[0]))?,
+            1..=23 => stream.unit(payload, role(header))?,
+            24 => stream.several(rest, role)?,
             28 => {
                 let (&flags, part) = rest.split_first()?;
-                stream.keyframe |= idr(flags);
-                stream.part(flags, &[header & 0xe0 | flags & 0x1f], part)?;
+                stream.part(flags, &[header & 0xe0 | flags & 0x1f], part, role(flags))?;
             }
             _ => return None,
         }
@@ -74,20 +94,21 @@ pub(super) fn h264<'a>(payloads: impl Iterator<Item = &'a [u8]>) -> Option<Pictu
 /// RFC 7798, without decoding order numbers. A keyframe is one with a random access point's slice (IDR, CRA, BLA).
 pub(super) fn h265<'a>(payloads: impl Iterator<Item = &'a [u8]>) -> Option<Picture> {
     let kind = |header: u8| (header >> 1) & 0x3f;
-    let random_access = |kind: u8| (16..=21).contains(&kind);
+    let role = |kind: u8| match kind {
+        0..=31 => Role::Slice((16..=21).contains(&kind)),
+        32..=35 | 39 => Role::Head,
+        _ => Role::Other,
+    };
     let mut stream = Stream::default();
     for payload in payloads {
         let (&[first, second], rest) = payload.split_first_chunk::<2>()?;
         match kind(first) {
-            number @ 0..=47 => {
-                stream.keyframe |= random_access(number);
-                stream.unit(payload)?;
-            }
-            48 => stream.several(rest, |unit| random_access(kind(unit[0])))?,
+            number @ 0..=47 => stream.unit(payload, role(number))?,
+            48 => stream.several(rest, |header| role(kind(header)))?,
             49 => {
                 let (&flags, part) = rest.split_first()?;
-                stream.keyframe |= random_access(flags & 0x3f);
-                stream.part(flags, &[first & 0x81 | (flags & 0x3f) << 1, second], part)?;
+                let number = flags & 0x3f;
+                stream.part(flags, &[first & 0x81 | number << 1, second], part, role(number))?;
             }
             _ => return None,
         }
@@ -129,6 +150,20 @@ mod tests {
         ];
         assert_eq!(h264(payloads), Some((expected.to_vec(), true)));
         assert_eq!(h264(&[&[0x67, 1], &[0x41, 1]]).map(|(_, keyframe)| keyframe), Some(false));
+    }
+
+    /// webrtcbin with x264enc's slice threads and `config-interval=-1`.
+    #[test]
+    fn parameter_sets_between_the_slices_of_a_picture_are_left_out() {
+        let payloads: Payloads = &[
+            &[0x78, 0, 2, 0x67, 1, 0, 1, 0x68, 0, 2, 0x65, 2],
+            &[0x78, 0, 2, 0x67, 1, 0, 1, 0x68, 0, 2, 0x65, 3],
+        ];
+        let expected = [0, 0, 0, 1, 0x67, 1, 0, 0, 0, 1, 0x68, 0, 0, 0, 1, 0x65, 2, 0, 0, 0, 1, 0x65, 3];
+        assert_eq!(h264(payloads), Some((expected.to_vec(), true)));
+        let h265_expected = [0, 0, 0, 1, 0x42, 1, 9, 0, 0, 0, 1, 0x26, 1, 2, 0, 0, 0, 1, 0x26, 1, 3];
+        let payloads: Payloads = &[&[0x42, 1, 9], &[0x26, 1, 2], &[0x42, 1, 9], &[0x26, 1, 3]];
+        assert_eq!(h265(payloads), Some((h265_expected.to_vec(), true)));
     }
 
     #[test]
