@@ -24,6 +24,7 @@ FORWARDED = [
 TRANSCODED = [
     ("ffmpeg", "h264"),
     ("aiortc", "vp8"),
+    ("webrtcbin", "h264"),
     ("chromium", "vp8"),
     ("chromium", "vp9"),
     ("chromium", "av1"),

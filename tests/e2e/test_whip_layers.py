@@ -102,6 +102,14 @@ def test_a_layer_that_stops_is_replaced_and_comes_back(stack, room, join, publis
     assert not viewer.select("unsubscribed")
 
 
+def test_the_best_of_three_layers_is_transcoded(stack, room, join, publish):
+    cast = broadcast.make_whip(stack, room, transcode=True, preset="H264_720P_30FPS_1_LAYER")
+    publish(cast, "webrtcbin", codec="h264", layers=3, size=SIZES["high"]).wait_started()
+    viewer = join(stack, room)
+    viewer.wait_frame(PICTURE_S, w=1280, h=720)
+    viewer.wait_moving(PICTURE_S)
+
+
 @pytest.mark.parametrize(("kind", "codec"), [("webrtcbin", "h264"), ("aiortc", "vp8"), ("chromium", "h264")])
 def test_late_joiner_sees_a_picture_at_once(stack, room, join, publish, kind, codec):
     cast = broadcast.make_whip(stack, room)

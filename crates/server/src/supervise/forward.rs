@@ -2,16 +2,19 @@
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use intake::whip::{Control, Track};
 use livekit::room::Participant;
 use media::{Codec, Layer, MediaTime, Output, Quality, RtpPacket};
-use pass::simulcast::Layers;
+use pass::simulcast::{Layers, MOST};
 use session::{Input, Qualities, SoundWay, SourceId, SourceInfo};
 
 use crate::metrics::{Metrics, Origin};
+
+/// How often a key picture is asked for of a layer whose size is not known: its first one, or the packet with its size, was lost.
+const ASK_EVERY: Duration = Duration::from_millis(500);
 
 /// One session's way for packets. Its connections share it; one of them at a time feeds the session.
 pub(super) struct Forward {
@@ -91,6 +94,14 @@ impl Forward {
         }
     }
 
+    /// The same by the layer's place in this connection's offer: which one it is may not be known yet.
+    fn ask(&self, source: SourceId, place: usize) {
+        let inner = self.lock();
+        if let Some(feeding) = inner.feeding.as_ref().filter(|feeding| feeding.source == source) {
+            feeding.control.keyframe(place);
+        }
+    }
+
     /// Of its own among the streams of all the session's connections, which each count theirs from 1.
     fn stream(source: SourceId, stream: u32) -> u32 {
         // Neither comes near half of it: a session would have to be taken over 65536 times.
@@ -157,6 +168,10 @@ pub(super) struct Lane {
     /// In the offer.
     count: usize,
     layers: Layers,
+    /// By place, of layers whose size is not known: when a key picture was asked for, at first when a packet came.
+    asked: [Option<Instant>; MOST],
+    /// By place.
+    sized: [bool; MOST],
     channels: u8,
     /// From the connection's clock to the session's; known from the first packet on.
     shift: Option<MediaTime>,
@@ -173,7 +188,8 @@ impl Lane {
     ) -> Self {
         let (codec, count) = video.map_or((None, 1), |(codec, count)| (Some(codec), count));
         let layers = Layers::new(count);
-        Self { source, way, codec, count, layers, channels, shift: None, heard: false }
+        let (asked, sized) = ([None; MOST], [false; MOST]);
+        Self { source, way, codec, count, layers, asked, sized, channels, shift: None, heard: false }
     }
 
     /// Takes a packet that came at `now` and sends it on. Gives what the state machine has to know.
@@ -211,6 +227,9 @@ impl Lane {
         // A key picture's size may be in any of its packets.
         if let Some(size) = pass::picture_size(codec, &packet.payload) {
             self.layers.sized(now, place, size);
+            self.sized[place.min(MOST - 1)] = true;
+        } else if self.has_to_ask(place, now) {
+            self.way.ask(self.source, place);
         }
         let layers = self.layers.news(now)?;
         self.way.know(self.source, &self.layers, self.count);
@@ -219,6 +238,16 @@ impl Lane {
         let (width, height) = (largest.width, largest.height);
         let info = SourceInfo::Video { codec, width, height, fps_milli: 0 };
         Some(Input::Forwarded { source: self.source, info, layers })
+    }
+
+    fn has_to_ask(&mut self, place: usize, now: Instant) -> bool {
+        let place = place.min(MOST - 1);
+        let asked = self.asked[place].get_or_insert(now);
+        let due = !self.sized[place] && now.saturating_duration_since(*asked) >= ASK_EVERY;
+        if due {
+            *asked = now;
+        }
+        due
     }
 }
 
