@@ -10,6 +10,8 @@ from harness import broadcast, proc, wait, whip_page
 from harness.whip_relay import Relay
 
 PICTURE_S = 20
+# faults.md, row 13.
+TAKEN_OVER_S = 0.5
 # Contract: freezes under 5 % loss and 50 ms jitter both ways.
 FREEZE_S = 1
 LOSSY_FRAMES = 180
@@ -141,7 +143,7 @@ def test_a_second_publisher_takes_over(stack, room, join, publish, transcode):
     second.wait_started()
     first.process.kill()
     viewer.wait_frame(PICTURE_S, viewer.mark(), count=90)
-    print(f"{viewer.longest_gap(mark):.2f} s still")
+    assert viewer.longest_gap(mark) <= TAKEN_OVER_S
     now = cast.participant()
     assert now.sid == before.sid
     assert {track.sid for track in now.tracks} == {track.sid for track in before.tracks}

@@ -10,7 +10,7 @@ use session::{Input, SourceEnd, SourceId, Why as End};
 
 use super::{
     Shared,
-    actor::Actor,
+    actor::{Actor, FIRST},
     forward,
     publisher::Closer,
     sound,
@@ -66,6 +66,11 @@ pub(super) async fn run(id: SourceId, request: Request, shared: Arc<Shared>, way
             return;
         }
     };
+    // Who takes over does so when its media can flow: until then the one before it is heard and seen.
+    if id != FIRST && !is_connected(&mut publisher).await {
+        mail.input(Input::SourceEnded { source: id, end: SourceEnd::Lost }).await;
+        return;
+    }
     let closer = Closer::Whip(publisher.closer(), publisher.control());
     if !mail.accepted(id, closer).await {
         return;
@@ -78,6 +83,17 @@ pub(super) async fn run(id: SourceId, request: Request, shared: Arc<Shared>, way
         Flow::Worker(sound) => decode(id, &mut publisher, &ways, *sound).await,
     };
     mail.input(Input::SourceEnded { source: id, end }).await;
+}
+
+/// False when it ends before that.
+async fn is_connected(publisher: &mut Publisher) -> bool {
+    loop {
+        match publisher.recv().await {
+            Some(Event::Connected) => return true,
+            Some(Event::Ended(_)) | None => return false,
+            Some(_) => {}
+        }
+    }
 }
 
 fn offered(offer: &Offer) -> impl Iterator<Item = Kind> + use<> {
