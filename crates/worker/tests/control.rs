@@ -26,7 +26,7 @@ async fn a_requested_keyframe_comes_within_the_frames_in_flight_and_only_in_its_
     rig.feed(&packets[..40], BOTH).await;
     // Asked for three times before it can have come out: one keyframe.
     for _ in 0..3 {
-        rig.send(Command::Keyframe(Quality::Medium)).await;
+        rig.send(Command::Keyframe(Quality::High)).await;
     }
     rig.feed(&packets[40..], BOTH).await;
     rig.finish().await;
@@ -40,9 +40,9 @@ async fn a_requested_keyframe_comes_within_the_frames_in_flight_and_only_in_its_
             .map(|(n, _)| n)
             .collect()
     };
-    let (low, medium): (Vec<usize>, Vec<usize>) = (keys(Quality::Low), keys(Quality::Medium));
-    assert!(low.is_empty(), "{low:?}");
-    assert!(medium.len() == 1 && (34..=41).contains(&medium[0]), "{medium:?}");
+    let (smaller, larger): (Vec<usize>, Vec<usize>) = (keys(Quality::Medium), keys(Quality::High));
+    assert!(smaller.is_empty(), "{smaller:?}");
+    assert!(larger.len() == 1 && (34..=41).contains(&larger[0]), "{larger:?}");
 }
 
 #[tokio::test]
@@ -50,13 +50,13 @@ async fn pictures_of_an_unwatched_while_are_decoded_and_not_encoded() {
     let (mut rig, packets) = small_rig(SMALL).await;
     rig.feed(&packets[..20], BOTH).await;
     // A request overtakes pictures: the last of them must be through.
-    rig.until(|rig| rig.count(Quality::Low) == 20 && rig.count(Quality::Medium) == 20).await;
-    for quality in [Quality::Low, Quality::Medium] {
+    rig.until(|rig| rig.count(Quality::Medium) == 20 && rig.count(Quality::High) == 20).await;
+    for quality in [Quality::Medium, Quality::High] {
         rig.send(Command::Pause(quality)).await;
     }
     // Nothing of 20..60 is sent but, when somebody watches again, what follows the last keyframe.
     let key = (20..60).rev().find(|&n| packets[n].keyframe).expect("a keyframe every second");
-    for quality in [Quality::Low, Quality::Medium] {
+    for quality in [Quality::Medium, Quality::High] {
         rig.send(Command::Resume(quality)).await;
     }
     rig.send(Command::SkipTo(SMALL.pts(59))).await;
@@ -65,7 +65,7 @@ async fn pictures_of_an_unwatched_while_are_decoded_and_not_encoded() {
     }
     rig.feed(&packets[60..], BOTH).await;
     rig.finish().await;
-    for quality in [Quality::Low, Quality::Medium] {
+    for quality in [Quality::Medium, Quality::High] {
         let frames = look::layer(&rig.encoded, quality);
         let resumed = frames.iter().position(|f| f.pts >= SMALL.pts(20)).expect("it resumes");
         assert_eq!((frames[resumed].pts, frames[resumed].keyframe), (SMALL.pts(59), true));
@@ -76,14 +76,14 @@ async fn pictures_of_an_unwatched_while_are_decoded_and_not_encoded() {
 #[tokio::test]
 async fn a_paused_layer_makes_nothing_and_resumes_with_a_keyframe_of_now() {
     let (mut rig, packets) = small_rig(SMALL).await;
-    rig.feed(&packets[..20], &[Quality::Low]).await;
-    rig.send(Command::Pause(Quality::Medium)).await;
-    rig.feed(&packets[20..60], &[Quality::Low]).await;
-    rig.send(Command::Resume(Quality::Medium)).await;
-    rig.feed(&packets[60..], &[Quality::Low]).await;
+    rig.feed(&packets[..20], &[Quality::Medium]).await;
+    rig.send(Command::Pause(Quality::High)).await;
+    rig.feed(&packets[20..60], &[Quality::Medium]).await;
+    rig.send(Command::Resume(Quality::High)).await;
+    rig.feed(&packets[60..], &[Quality::Medium]).await;
     rig.finish().await;
 
-    let frames = look::layer(&rig.encoded, Quality::Medium);
+    let frames = look::layer(&rig.encoded, Quality::High);
     let resumed = frames.iter().position(|f| f.pts >= SMALL.pts(30)).expect("it resumes");
     assert!(frames[resumed].keyframe);
     assert!((50..=60).contains(&(frames[resumed].pts.millis() * 30 / 1000)), "{:?}", frames[resumed].pts);
@@ -91,7 +91,7 @@ async fn a_paused_layer_makes_nothing_and_resumes_with_a_keyframe_of_now() {
     assert!(frames.windows(2).all(|pair| pair[0].pts < pair[1].pts));
     assert!(frames.last().unwrap().pts >= SMALL.pts(80));
     look::decode(&frames[resumed..], look::H264);
-    assert_eq!(rig.count(Quality::Low), SMALL.frames, "the other layer goes on");
+    assert_eq!(rig.count(Quality::Medium), SMALL.frames, "the other layer goes on");
 }
 
 #[tokio::test]
@@ -121,14 +121,14 @@ async fn a_layer_resumed_at_a_time_begins_with_a_keyframe_there_and_the_others_g
 #[tokio::test]
 async fn frames_on_their_way_do_not_take_the_keyframe_of_a_layer_resumed_at_a_time() {
     let (mut rig, packets) = small_rig(SMALL).await;
-    rig.feed(&packets[..20], &[Quality::Low]).await;
+    rig.feed(&packets[..20], &[Quality::Medium]).await;
     // A keyframe is asked for and perhaps under way; then at once the rest.
-    rig.send(Command::Keyframe(Quality::Medium)).await;
-    rig.send(Command::Pause(Quality::Medium)).await;
-    rig.send(Command::ResumeAt(Quality::Medium, SMALL.pts(30))).await;
-    rig.feed(&packets[20..], &[Quality::Low]).await;
+    rig.send(Command::Keyframe(Quality::High)).await;
+    rig.send(Command::Pause(Quality::High)).await;
+    rig.send(Command::ResumeAt(Quality::High, SMALL.pts(30))).await;
+    rig.feed(&packets[20..], &[Quality::Medium]).await;
     rig.finish().await;
-    let frames = look::layer(&rig.encoded, Quality::Medium);
+    let frames = look::layer(&rig.encoded, Quality::High);
     let resumed = frames.iter().position(|frame| frame.pts >= SMALL.pts(20)).expect("it resumes");
     assert_eq!((frames[resumed].pts, frames[resumed].keyframe), (SMALL.pts(30), true));
     look::decode(&frames[resumed..], look::H264);
@@ -137,15 +137,15 @@ async fn frames_on_their_way_do_not_take_the_keyframe_of_a_layer_resumed_at_a_ti
 #[tokio::test]
 async fn a_layer_that_waits_for_its_time_can_be_resumed_at_once_or_paused_for_good() {
     let (mut rig, packets) = small_rig(SMALL).await;
-    for quality in [Quality::Low, Quality::Medium] {
+    for quality in [Quality::Medium, Quality::High] {
         rig.send(Command::Pause(quality)).await;
         rig.send(Command::ResumeAt(quality, SMALL.pts(85))).await;
     }
-    rig.send(Command::Resume(Quality::Low)).await;
-    rig.send(Command::Pause(Quality::Medium)).await;
-    rig.feed(&packets, &[Quality::Low]).await;
+    rig.send(Command::Resume(Quality::Medium)).await;
+    rig.send(Command::Pause(Quality::High)).await;
+    rig.feed(&packets, &[Quality::Medium]).await;
     rig.finish().await;
-    assert_eq!((rig.count(Quality::Low), rig.count(Quality::Medium)), (SMALL.frames, 0));
+    assert_eq!((rig.count(Quality::Medium), rig.count(Quality::High)), (SMALL.frames, 0));
 }
 
 #[tokio::test]
@@ -154,8 +154,8 @@ async fn a_worker_that_encodes_says_once_a_second_how_far_behind_it_is() {
     rig.feed(&packets[..60], BOTH).await;
     rig.until(|rig| !rig.loads.is_empty()).await;
     let told = rig.loads.len();
-    rig.send(Command::Pause(Quality::Low)).await;
     rig.send(Command::Pause(Quality::Medium)).await;
+    rig.send(Command::Pause(Quality::High)).await;
     rig.feed(&packets[60..], &[]).await;
     rig.finish().await;
     // In lockstep a picture waits for the few before it.
@@ -195,7 +195,7 @@ async fn output_starts_where_a_dead_worker_stopped() {
     }
     rig.feed(&pictures[45..], BOTH).await;
     rig.finish().await;
-    for quality in [Quality::Low, Quality::Medium] {
+    for quality in [Quality::Medium, Quality::High] {
         let frames = look::layer(&rig.encoded, quality);
         assert_eq!(frames[0].pts, SMALL.pts(45));
         assert!(frames[0].keyframe);
@@ -229,7 +229,7 @@ async fn a_server_that_does_not_read_costs_frames_before_they_are_encoded() {
     rig.finish().await;
     let waited = rig.loads.iter().map(|load| load.behind_ms).max();
     assert!(waited > Some(100), "{:?}", rig.loads);
-    for quality in [Quality::Low, Quality::Medium] {
+    for quality in [Quality::Medium, Quality::High] {
         let frames = look::layer(&rig.encoded, quality);
         assert!(frames.len() < clip.frames, "{} frames", frames.len());
         assert!(frames.windows(2).all(|pair| pair[0].pts < pair[1].pts));
@@ -262,7 +262,7 @@ async fn corrupt_pictures_are_skipped_and_the_layers_go_on() {
         rig.send(Command::Unit(Unit::Packet(packet))).await;
     }
     let whole = SMALL.pts(60);
-    rig.until(|rig| rig.times(Quality::Low).last().is_some_and(|pts| *pts >= whole)).await;
+    rig.until(|rig| rig.times(Quality::Medium).last().is_some_and(|pts| *pts >= whole)).await;
     rig.finish().await;
     assert_eq!(rig.failed, None);
 }
@@ -270,7 +270,7 @@ async fn corrupt_pictures_are_skipped_and_the_layers_go_on() {
 #[tokio::test]
 async fn a_pipeline_ends_when_its_server_is_gone() {
     let (mut rig, packets) = small_rig(Clip { frames: 30, ..SMALL }).await;
-    rig.feed(&packets, &[Quality::Low]).await;
+    rig.feed(&packets, &[Quality::Medium]).await;
     let Rig { sender, mut receiver, .. } = rig;
     drop(sender);
     let exit = tokio::time::timeout(std::time::Duration::from_secs(10), async {

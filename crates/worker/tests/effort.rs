@@ -25,7 +25,7 @@ async fn a_cheaper_speed_takes_over_with_a_keyframe_and_without_a_gap() {
     }
     rig.finish().await;
     assert_eq!((rig.layers.len(), &rig.warnings), (1, &vec![]), "{:?}", rig.layers);
-    for quality in [Quality::Low, Quality::Medium] {
+    for quality in [Quality::Medium, Quality::High] {
         let all: Vec<_> = (0..SMALL.frames).map(|n| SMALL.pts(n)).collect();
         assert_eq!(rig.times(quality), all, "{quality}");
         let frames = look::layer(&rig.encoded, quality);
@@ -42,16 +42,16 @@ async fn at_half_rate_the_top_layer_gets_every_second_picture_and_the_others_all
     let mut rig = Rig::in_process(start(plan(DEFAULT)));
     rig.format(VIDEO, format).await;
     rig.pace(&packets[..30], BOTH).await;
-    rig.until(|rig| rig.count(Quality::Medium) == 30).await;
+    rig.until(|rig| rig.count(Quality::High) == 30).await;
     rig.send(Command::Effort(Effort { speed: 0, half_rate: true })).await;
     rig.pace(&packets[30..110], BOTH).await;
-    rig.until(|rig| rig.count(Quality::Low) == 110 && rig.count(Quality::Medium) == 70).await;
+    rig.until(|rig| rig.count(Quality::Medium) == 110 && rig.count(Quality::High) == 70).await;
     rig.send(Command::Effort(Effort::default())).await;
     rig.pace(&packets[110..], BOTH).await;
     rig.finish().await;
     let all: Vec<_> = (0..SMALL.frames).map(|n| SMALL.pts(n)).collect();
-    assert_eq!(rig.times(Quality::Low), all);
-    let frames = look::layer(&rig.encoded, Quality::Medium);
+    assert_eq!(rig.times(Quality::Medium), all);
+    let frames = look::layer(&rig.encoded, Quality::High);
     let seen: Vec<usize> = look::decode(&frames, look::H264).iter().map(|seen| seen.counter).collect();
     let expected: Vec<usize> = (0..30).chain((30..110).step_by(2)).chain(110..150).collect();
     assert_eq!(seen, expected);
@@ -69,7 +69,7 @@ async fn rate_control_reckons_with_half_the_rate() {
     rig.format(VIDEO, format).await;
     rig.pace(&packets, BOTH).await;
     rig.finish().await;
-    let frames = look::layer(&rig.encoded, Quality::Medium);
+    let frames = look::layer(&rig.encoded, Quality::High);
     assert_eq!(frames.len(), 120);
     let bytes: usize = frames.iter().map(|frame| frame.data.len()).sum();
     let seconds = clip.frames as f64 / clip.fps as f64;

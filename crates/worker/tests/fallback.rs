@@ -55,7 +55,7 @@ async fn encoders_that_are_not_here_give_way_at_once_and_are_named_once() {
     rig.format(VIDEO, format).await;
     rig.feed(&packets, BOTH).await;
     rig.finish().await;
-    for quality in [Quality::Low, Quality::Medium] {
+    for quality in [Quality::Medium, Quality::High] {
         let seen = look::decode(&look::layer(&rig.encoded, quality), look::H264);
         assert!(seen.iter().enumerate().all(|(n, seen)| seen.counter == n) && seen.len() == clip.frames);
     }
@@ -72,7 +72,7 @@ async fn an_encoder_that_fails_on_the_way_is_replaced_within_a_few_frames() {
     broken::register_dying("vaapi");
     let mut rig = Rig::in_process(start(by(&["vaapi"])));
     live(&mut rig, &SMALL).await;
-    for quality in [Quality::Low, Quality::Medium] {
+    for quality in [Quality::Medium, Quality::High] {
         let gap = taken_over(&rig, quality);
         assert!(gap < MediaTime::from_millis(500), "{quality}: {gap}");
         let told = |warning: &&String| {
@@ -88,7 +88,7 @@ async fn a_device_that_hangs_is_replaced_within_two_seconds() {
     broken::register_hanging("nvenc");
     let mut rig = Rig::in_process(start(by(&["nvenc"])));
     live(&mut rig, &SMALL).await;
-    for quality in [Quality::Low, Quality::Medium] {
+    for quality in [Quality::Medium, Quality::High] {
         let gap = taken_over(&rig, quality);
         assert!((1_400..2_000).contains(&gap.millis()), "{quality}: {gap}");
     }

@@ -53,7 +53,7 @@ async fn a_restricted_process_transcodes_and_exits_by_itself() {
     rig.feed(&interleave(&pictures, &sound), BOTH).await;
     rig.finish().await;
     assert_eq!(rig.exit, Some(Exit::Code(0)));
-    for quality in [Quality::Low, Quality::Medium] {
+    for quality in [Quality::Medium, Quality::High] {
         let seen = look::decode(&look::layer(&rig.encoded, quality), look::H264);
         assert!(seen.iter().enumerate().all(|(n, seen)| seen.counter == n));
         assert_eq!(seen.len(), SMALL.frames);
@@ -83,7 +83,7 @@ async fn garbage_in_every_packet_ends_no_worker() {
         rig.send(Command::Unit(media::Unit::Packet(packet))).await;
     }
     // The second keyframe, at 30, is whole.
-    rig.until(|rig| rig.times(Quality::Low).last().is_some_and(|pts| *pts >= SMALL.pts(40))).await;
+    rig.until(|rig| rig.times(Quality::Medium).last().is_some_and(|pts| *pts >= SMALL.pts(40))).await;
     rig.finish().await;
     assert_eq!((rig.failed, rig.exit), (None, Some(Exit::Code(0))));
 }

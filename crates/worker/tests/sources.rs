@@ -49,7 +49,7 @@ async fn high_444_becomes_420_that_browsers_decode() {
     rig.format(VIDEO, format).await;
     rig.feed(&packets, BOTH).await;
     rig.finish().await;
-    let frames = look::layer(&rig.encoded, Quality::Medium);
+    let frames = look::layer(&rig.encoded, Quality::High);
     // The first NAL unit that is an SPS: Baseline (66) with constraint_set1.
     let sps =
         frames[0].data.windows(4).position(|bytes| bytes[..3] == [0, 0, 1] && bytes[3] & 31 == 7).unwrap();
@@ -70,7 +70,7 @@ async fn interlaced_pictures_become_progressive_at_one_frame_for_two_fields() {
         panic!("{:?}", rig.sources)
     };
     assert!((24_900..25_100).contains(fps_milli), "{fps_milli}");
-    let frames = look::layer(&rig.encoded, Quality::Medium);
+    let frames = look::layer(&rig.encoded, Quality::High);
     let seen = look::decode(&frames, look::H264);
     assert!(seen.windows(2).all(|pair| pair[0].counter < pair[1].counter), "{seen:?}");
     assert!(seen.len() >= clip.frames - 2, "{} frames", seen.len());
@@ -86,8 +86,8 @@ async fn a_source_of_60_fps_is_thinned_to_30_and_one_of_15_keeps_its_own() {
         // Half of the pictures never come out: no lockstep with what does.
         for packet in packets {
             rig.send(pipeline::Command::Unit(media::Unit::Packet(packet))).await;
-            if rig.count(Quality::Low) == 0 {
-                rig.until(|rig| rig.count(Quality::Low) > 0).await;
+            if rig.count(Quality::Medium) == 0 {
+                rig.until(|rig| rig.count(Quality::Medium) > 0).await;
             }
         }
         rig.finish().await;
@@ -96,7 +96,7 @@ async fn a_source_of_60_fps_is_thinned_to_30_and_one_of_15_keeps_its_own() {
             Source::Audio { .. } => None,
         });
         assert_eq!(fps_milli, Some(fps as u32 * 1000));
-        let times = rig.times(Quality::Low);
+        let times = rig.times(Quality::Medium);
         let shortest = times.windows(2).map(|pair| pair[1].since(pair[0]).millis()).min().unwrap();
         assert!(shortest >= 1_000_000 / expected - 1, "{shortest} ms at {fps} fps");
         assert!(times.len() <= 60 / step + 1, "{}", times.len());
@@ -112,7 +112,7 @@ async fn what_webrtc_publishers_send_is_decoded() {
         rig.format(VIDEO, format).await;
         rig.feed(&packets, BOTH).await;
         rig.finish().await;
-        let frames = look::layer(&rig.encoded, Quality::Medium);
+        let frames = look::layer(&rig.encoded, Quality::High);
         let seen = look::decode(&frames, look::H264);
         assert_eq!(seen.len(), clip.frames, "{codec}");
         assert!(seen.iter().enumerate().all(|(n, seen)| seen.counter == n), "{codec}: {seen:?}");
@@ -127,10 +127,10 @@ async fn vp8_layers_decode_at_their_sizes_and_in_order() {
     let mut rig = Rig::in_process(start(Plan { video, audio: pipeline::Audio::MONO_64K, encoders: vec![] }));
     rig.format(VIDEO, format).await;
     rig.feed(&packets[..20], BOTH).await;
-    rig.send(pipeline::Command::Keyframe(Quality::Medium)).await;
+    rig.send(pipeline::Command::Keyframe(Quality::High)).await;
     rig.feed(&packets[20..], BOTH).await;
     rig.finish().await;
-    let frames = look::layer(&rig.encoded, Quality::Medium);
+    let frames = look::layer(&rig.encoded, Quality::High);
     assert_eq!(frames.iter().filter(|frame| frame.keyframe).count(), 2);
     for (n, seen) in look::decode(&frames, "video/x-vp8").into_iter().enumerate() {
         assert_eq!((seen.width, seen.height, seen.counter), (640, 360, n));
@@ -198,7 +198,7 @@ async fn a_track_that_comes_late_joins_the_running_one() {
     rig.format(AUDIO, aac).await;
     rig.feed(&interleave(&pictures[20..], &sound), BOTH).await;
     rig.finish().await;
-    assert_eq!(rig.count(Quality::Low), 60);
+    assert_eq!(rig.count(Quality::Medium), 60);
     let first = look::sound(&rig.encoded)[0].pts.millis();
     assert!((690..=740).contains(&first), "{first} ms");
 }

@@ -39,7 +39,7 @@ pub fn start(plan: Plan) -> Start {
 }
 
 /// The layers of a 640x360 source.
-pub const BOTH: &[Quality] = &[Quality::Low, Quality::Medium];
+pub const BOTH: &[Quality] = &[Quality::Medium, Quality::High];
 
 impl Rig {
     /// A pipeline on a thread of this process.
