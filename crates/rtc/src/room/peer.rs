@@ -1,4 +1,8 @@
-use std::{collections::VecDeque, net::SocketAddr, time::Instant};
+use std::{
+    collections::VecDeque,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use media::{Kind, Layer, Output, Quality};
 use str0m::{
@@ -10,6 +14,13 @@ use str0m::{
 };
 
 use super::{Config, Epoch, Error, Event, Keyframes, OutputStats, Pacer, send::Forward, track::Track};
+
+/// Packets of a layer that can be sent again, and for how long.
+const RESENDS_KEPT: usize = 2048;
+const RESENDS_KEPT_FOR: Duration = Duration::from_secs(3);
+
+/// Of the bytes of a layer in a second, resends are at most this part: on a path that loses more they make it worse.
+const MOST_RESENDS: f32 = 0.5;
 
 /// A sending peer connection.
 ///
@@ -112,8 +123,22 @@ impl Room {
         let answer = SdpAnswer::from_sdp_string(sdp)
             .map_err(|error| Error::AnswerText { bytes: sdp.len(), reason: error.to_string() })?;
         self.rtc.sdp_api().accept_answer(pending, answer).map_err(Error::Answer)?;
+        self.keep_for_resends();
         // Until the clock has moved once, str0m sends no ICE checks at all.
         self.settle(now)
+    }
+
+    /// str0m drops what it is asked for again from 15 % of a layer's bytes in a second on. The SFU asks three times or so, and then
+    /// for a keyframe, which costs more than the packets: they go out.
+    fn keep_for_resends(&mut self) {
+        let Some(track) = self.video.as_mut().filter(|track| !track.resends) else { return };
+        let Some(mid) = track.mid else { return };
+        track.resends = true;
+        for quality in &track.qualities {
+            if let Some(stream) = self.rtc.direct_api().stream_tx_by_mid(mid, track.rid(*quality)) {
+                stream.set_rtx_cache(RESENDS_KEPT, RESENDS_KEPT_FOR, Some(MOST_RESENDS));
+            }
+        }
     }
 
     /// True when a frame or packet of this output would go out: connected, and its track negotiated.

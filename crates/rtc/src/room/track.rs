@@ -35,17 +35,33 @@ pub(super) struct Track {
     cid: String,
     /// Known once an offer holds it.
     pub(super) mid: Option<Mid>,
+    /// What goes out is kept to be sent again, as much as we want.
+    pub(super) resends: bool,
 }
 
 impl Track {
     pub(super) fn audio(stream: &str, cid: &str) -> Self {
-        Self { kind: Kind::Audio, qualities: vec![], stream: stream.into(), cid: cid.into(), mid: None }
+        Self {
+            kind: Kind::Audio,
+            qualities: vec![],
+            stream: stream.into(),
+            cid: cid.into(),
+            mid: None,
+            resends: false,
+        }
     }
 
     pub(super) fn video(layers: &[Layer], stream: &str, cid: &str) -> Result<Self, Error> {
         check_layers(layers)?;
         let qualities = layers.iter().map(|layer| layer.quality).collect();
-        Ok(Self { kind: Kind::Video, qualities, stream: stream.into(), cid: cid.into(), mid: None })
+        Ok(Self {
+            kind: Kind::Video,
+            qualities,
+            stream: stream.into(),
+            cid: cid.into(),
+            mid: None,
+            resends: false,
+        })
     }
 
     /// The rid that goes with each packet of a layer: none on a track with one layer.
