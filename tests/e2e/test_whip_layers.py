@@ -45,6 +45,7 @@ def each_can_be_had(viewer, qualities) -> None:
     [
         ("chromium", "vp8", {}),
         ("chromium", "h264", {"trickle": True}),
+        ("chromium", "vp8", {"groups": True}),
         ("webrtcbin", "vp8", None),
     ],
 )

@@ -48,6 +48,21 @@ function onCandidate({ candidate }) {
   else waiting.push(text);
 }
 
+// Simulcast as it was before rids: an SSRC for each layer, smallest first, and all of them in a group.
+function grouped(sdp) {
+  const start = sdp.indexOf('m=video');
+  const [head, section] = [sdp.slice(0, start), sdp.slice(start)];
+  const [, first, resent] = section.match(/^a=ssrc-group:FID (\d+) (\d+)/m);
+  const about = [...section.matchAll(/^a=ssrc:(\d+) (.*)\r$/gm)];
+  const ssrcs = Array.from({ length: options.layers }, (_, place) => [Number(first) + place, Number(resent) + place]);
+  const lines = [`a=ssrc-group:SIM ${ssrcs.map(([ssrc]) => ssrc).join(' ')}`];
+  for (const pair of ssrcs) {
+    lines.push(`a=ssrc-group:FID ${pair.join(' ')}`);
+    for (const [, of, text] of about) lines.push(`a=ssrc:${pair[of === first ? 0 : 1]} ${text}`);
+  }
+  return `${head}${section.replace(/^a=ssrc.*\r\n/gm, '')}${lines.join('\r\n')}\r\n`;
+}
+
 function encodings() {
   const rids = ['q', 'h', 'f'].slice(-options.layers);
   return rids.map((rid, place) => {
@@ -95,7 +110,8 @@ async function start(given) {
   for (const track of media.getTracks()) {
     const video = track.kind === 'video';
     if (options.only && options.only !== track.kind) continue;
-    const sendEncodings = video ? encodings() : [{}];
+    // The layers of a group are known when it is offered.
+    const sendEncodings = video && !options.groups ? encodings() : [{}];
     const transceiver = pc.addTransceiver(track, { direction: 'sendonly', streams: [media], sendEncodings });
     if (!video) continue;
     transceiver.setCodecPreferences(only(options.codec));
@@ -103,7 +119,16 @@ async function start(given) {
     parameters.degradationPreference = options.degrade;
     await transceiver.sender.setParameters(parameters);
   }
-  await pc.setLocalDescription();
+  if (options.groups) {
+    const { sdp } = await pc.createOffer();
+    await pc.setLocalDescription({ type: 'offer', sdp: grouped(sdp) });
+    const sender = pc.getSenders().find((one) => one.track?.kind === 'video');
+    const parameters = sender.getParameters();
+    encodings().forEach(({ rid, ...wanted }, place) => Object.assign(parameters.encodings[place], wanted));
+    await sender.setParameters(parameters);
+  } else {
+    await pc.setLocalDescription();
+  }
   const early = pc.localDescription.sdp;
   if (!options.trickle) await gathered();
   const endpoint = options.inPath ? `${options.url}/${options.key}` : options.url;
@@ -154,7 +179,7 @@ async function stats() {
     found.bytes += one.bytesSent;
     const { packetsSent: packets, frameWidth: width, framesPerSecond: fps, pliCount: pli, nackCount: nack } = one;
     const why = one.qualityLimitationReason;
-    if (one.kind === 'video') found.layers[one.rid ?? ''] = { packets, width, fps, pli, nack, why };
+    if (one.kind === 'video') found.layers[one.rid ?? one.ssrc] = { packets, width, fps, pli, nack, why };
   }
   return found;
 }

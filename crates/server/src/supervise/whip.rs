@@ -28,7 +28,7 @@ pub(super) enum Flow {
 impl Actor {
     pub(super) fn flow(&self, id: SourceId, request: &Request, sound: sound::Lane) -> Flow {
         let Some(way) = &self.forward else { return Flow::Worker(Box::new(sound)) };
-        let video = request.offer.video.as_ref().map(|video| (video.codec, video.rids.len().max(1)));
+        let video = request.offer.video.as_ref().map(|video| (video.codec, request.offer.layers()));
         let channels = request.offer.audio.as_ref().map_or(2, |audio| audio.channels);
         Flow::Forward(forward::Lane::new(id, way.clone(), video, channels))
     }
@@ -152,8 +152,7 @@ struct Pictures {
 
 impl Pictures {
     fn new(offer: &Offer, control: Control) -> Self {
-        let count = offer.video.as_ref().map_or(1, |video| video.rids.len().max(1));
-        Self { best: Best::new(count), control }
+        Self { best: Best::new(offer.layers()), control }
     }
 
     fn take(&mut self, now: Instant, layer: usize, packet: &Packet) -> bool {
