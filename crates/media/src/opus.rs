@@ -44,6 +44,22 @@ impl OpusHead {
         let mapping = Mapping { family: *family, streams: *streams, coupled: *coupled, table };
         Some(Self { channels, mapping: Some(mapping) })
     }
+
+    /// The header in bytes, of 48 kHz, without pre-skip and gain.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = b"OpusHead\x01".to_vec();
+        bytes.extend([self.channels, 0, 0]);
+        bytes.extend(48_000_u32.to_le_bytes());
+        bytes.extend([0, 0]);
+        match &self.mapping {
+            None => bytes.push(0),
+            Some(mapping) => {
+                bytes.extend([mapping.family, mapping.streams, mapping.coupled]);
+                bytes.extend(&mapping.table);
+            }
+        }
+        bytes
+    }
 }
 
 #[cfg(test)]
@@ -60,6 +76,15 @@ mod tests {
         let table = vec![0, 4, 1, 2, 3, 5];
         let mapping = Mapping { family: 1, streams: 4, coupled: 2, table };
         assert_eq!(OpusHead::read(surround), Some(OpusHead { channels: 6, mapping: Some(mapping) }));
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let mapping = Mapping { family: 1, streams: 4, coupled: 2, table: vec![0, 4, 1, 2, 3, 5] };
+        for (channels, mapping) in [(1, None), (2, None), (6, Some(mapping))] {
+            let head = OpusHead { channels, mapping };
+            assert_eq!(OpusHead::read(&head.to_bytes()), Some(head));
+        }
     }
 
     #[test]
