@@ -2,19 +2,16 @@
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use intake::whip::{Control, Track};
 use livekit::room::Participant;
 use media::{Codec, Layer, MediaTime, Output, Quality, RtpPacket};
-use pass::simulcast::{Layers, MOST};
+use pass::simulcast::Layers;
 use session::{Input, Qualities, SoundWay, SourceId, SourceInfo};
 
 use crate::metrics::{Metrics, Origin};
-
-/// How often a key picture is asked for of a layer whose size is not known: its first one, or the packet with its size, was lost.
-const ASK_EVERY: Duration = Duration::from_millis(500);
 
 /// One session's way for packets. Its connections share it; one of them at a time feeds the session.
 pub(super) struct Forward {
@@ -109,13 +106,11 @@ impl Forward {
         source << 16 | (stream & 0xffff)
     }
 
-    fn know(&self, source: SourceId, layers: &Layers, count: usize) {
+    fn know(&self, source: SourceId, layers: &Layers) {
         let mut inner = self.lock();
         let Some(feeding) = inner.feeding.as_mut().filter(|feeding| feeding.source == source) else { return };
-        for place in 0..count {
-            if let Some(quality) = layers.quality(place) {
-                feeding.places[usize::from(quality.number())] = Some(place);
-            }
+        for (place, quality) in layers.places() {
+            feeding.places[usize::from(quality.number())] = Some(place);
         }
     }
 
@@ -165,13 +160,7 @@ pub(super) struct Lane {
     source: SourceId,
     way: Arc<Forward>,
     codec: Option<Codec>,
-    /// In the offer.
-    count: usize,
     layers: Layers,
-    /// By place, of layers whose size is not known: when a key picture was asked for, at first when a packet came.
-    asked: [Option<Instant>; MOST],
-    /// By place.
-    sized: [bool; MOST],
     channels: u8,
     /// From the connection's clock to the session's; known from the first packet on.
     shift: Option<MediaTime>,
@@ -187,9 +176,7 @@ impl Lane {
         channels: u8,
     ) -> Self {
         let (codec, count) = video.map_or((None, 1), |(codec, count)| (Some(codec), count));
-        let layers = Layers::new(count);
-        let (asked, sized) = ([None; MOST], [false; MOST]);
-        Self { source, way, codec, count, layers, asked, sized, channels, shift: None, heard: false }
+        Self { source, way, codec, layers: Layers::new(count), channels, shift: None, heard: false }
     }
 
     /// Takes a packet that came at `now` and sends it on. Gives what the state machine has to know.
@@ -227,27 +214,16 @@ impl Lane {
         // A key picture's size may be in any of its packets.
         if let Some(size) = pass::picture_size(codec, &packet.payload) {
             self.layers.sized(now, place, size);
-            self.sized[place.min(MOST - 1)] = true;
-        } else if self.has_to_ask(place, now) {
+        } else if self.layers.unsized_packet(now, place) {
             self.way.ask(self.source, place);
         }
         let layers = self.layers.news(now)?;
-        self.way.know(self.source, &self.layers, self.count);
+        self.way.know(self.source, &self.layers);
         let largest: &Layer = layers.last()?;
         tracing::info!(source = %self.source, layers = %describe(&layers), "publisher's pictures go to the room as they come");
         let (width, height) = (largest.width, largest.height);
         let info = SourceInfo::Video { codec, width, height, fps_milli: 0 };
         Some(Input::Forwarded { source: self.source, info, layers })
-    }
-
-    fn has_to_ask(&mut self, place: usize, now: Instant) -> bool {
-        let place = place.min(MOST - 1);
-        let asked = self.asked[place].get_or_insert(now);
-        let due = !self.sized[place] && now.saturating_duration_since(*asked) >= ASK_EVERY;
-        if due {
-            *asked = now;
-        }
-        due
     }
 }
 
