@@ -185,6 +185,10 @@ fn another_address_of_the_publishers_is_found_without_a_restart() {
     play(&mut world, 400..450);
     let after = world.packets(Track::Video(0)).len();
     assert_eq!(after - before, 100);
+    world.wanted.clear();
+    world.peer.request_keyframe(world.now, 0).unwrap();
+    world.run(100 * MS);
+    assert_eq!(world.wanted.len(), 1, "what goes back goes there too");
 }
 
 #[test]

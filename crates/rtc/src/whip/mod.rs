@@ -14,6 +14,7 @@ mod start;
 mod streams;
 mod tracks;
 mod types;
+mod way;
 
 pub use error::Error;
 pub use fragment::{Fragment, FragmentError};

@@ -16,6 +16,7 @@ use super::{
     frames::Frames,
     offer::{MAX_CANDIDATES, is_ice_secret},
     streams::Streams,
+    way::Way,
 };
 
 /// Without a datagram of the publisher's for so long the path is gone: ICE alone has it check each 2 to 5 s. str0m's own word
@@ -40,6 +41,7 @@ pub struct Peer {
     streams: Streams,
     /// In [`Mode::Frames`].
     frames: Option<BTreeMap<Track, Frames>>,
+    way: Way,
     transmits: VecDeque<Transmit>,
     events: VecDeque<Event>,
     /// Since DTLS was up, and whether there is a path now.
@@ -77,6 +79,7 @@ impl Peer {
             past: VecDeque::new(),
             streams,
             frames: (config.mode == Mode::Frames).then(BTreeMap::new),
+            way: Way::default(),
             transmits: VecDeque::new(),
             events: VecDeque::new(),
             path: None,
@@ -177,6 +180,7 @@ impl Peer {
         }
         self.heard = self.heard.max(now);
         self.watch(now);
+        self.way.reads(proto, from, to);
         self.rtc.handle_input(input).map_err(Error::Engine)?;
         self.now = self.now.max(now);
         self.drain()
@@ -245,7 +249,7 @@ impl Peer {
                     self.timeout = at;
                     return Ok(());
                 }
-                str0m::Output::Transmit(datagram) => self.transmits.push_back(datagram),
+                str0m::Output::Transmit(datagram) => self.transmits.push_back(self.way.back(datagram)),
                 str0m::Output::Event(event) => self.note(event),
             }
         }
@@ -259,6 +263,7 @@ impl Peer {
             }
             str0m::Event::Closed => self.events.push_back(Event::Closed),
             str0m::Event::RtpPacket(packet) => {
+                self.way.is_good();
                 if let Some((track, packet)) = self.streams.packet(&mut self.rtc, packet) {
                     self.deliver(track, packet);
                 }
