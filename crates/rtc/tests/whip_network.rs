@@ -192,6 +192,26 @@ fn another_address_of_the_publishers_is_found_without_a_restart() {
 }
 
 #[test]
+fn a_gap_that_no_resend_closes_has_a_keyframe_asked_for_at_once() {
+    let mut world = World::connected("chromium_simulcast", Mode::Packets);
+    play(&mut world, 0..50);
+    world.wanted.clear();
+    for _ in 0..90 {
+        world.skip(VIDEO);
+    }
+    play(&mut world, 50..60);
+    assert!(world.wanted.is_empty(), "what can be resent is");
+    for _ in 0..120 {
+        world.skip(VIDEO);
+    }
+    let back = world.now;
+    world.send(VIDEO, 80 * 1800, true, &[0x10, 1, 2, 3]);
+    world.run(20 * MS);
+    assert_eq!(world.wanted.len(), 1);
+    assert!(world.wanted[0].0 - back < 20 * MS);
+}
+
+#[test]
 fn a_path_that_is_lost_and_comes_back_is_told() {
     let mut world = World::connected("chromium_simulcast", Mode::Packets);
     let lost = world.now;

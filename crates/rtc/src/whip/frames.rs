@@ -6,7 +6,7 @@ use std::{
 use bytes::Bytes;
 use media::{Codec, Kind, MediaTime, RtpPacket, TrackId};
 
-use super::picture;
+use super::{picture, streams::RESENDABLE};
 
 /// How long a missing packet of a picture is waited for: two resends and more at 100 ms there and back.
 const VIDEO_PATIENCE: Duration = Duration::from_millis(400);
@@ -91,6 +91,13 @@ impl Frames {
         let sequence = packet.sequence;
         if sequence < self.first {
             return;
+        }
+        let newest = self.held.last_key_value().map_or(self.first, |(newest, _)| *newest);
+        let reads = self.codec.is_some() && matches!(self.state, State::Reading(_));
+        if reads && sequence > newest + RESENDABLE {
+            // Not all of these will come: the keyframe that is asked for shall not wait for them.
+            self.give_up();
+            self.first = newest + 1;
         }
         if packet.keyframe && matches!(self.state, State::Searching) {
             self.resume(sequence);

@@ -75,6 +75,20 @@ impl Run {
 }
 
 #[test]
+fn a_keyframe_after_a_gap_that_no_resend_closes_does_not_wait_for_it() {
+    let mut run = Run::new();
+    run.play(0..5, &[]);
+    run.play(45..46, &[]);
+    let [first, second, third] = vp8(50).try_into().unwrap();
+    let back = run.now;
+    [second, first, third].into_iter().for_each(|packet| run.push(packet));
+    assert_eq!((run.got.last(), run.now), (Some(&50), back));
+    assert_eq!(run.asked.len(), 1, "as soon as the gap was seen");
+    run.play(51..55, &[]);
+    assert_eq!(run.got, [0, 1, 2, 3, 4, 50, 51, 52, 53, 54]);
+}
+
+#[test]
 fn frames_come_out_whole_and_at_once() {
     let mut run = Run::new();
     run.play(0..12, &[]);

@@ -24,6 +24,10 @@ const MAX_STREAMS: usize = 32;
 /// SSRCs that are taken on the word of a payload type.
 const MAX_GUESSES: usize = 8;
 
+/// Of a gap in a stream's numbers the engine has so many asked for again. What is behind a longer one makes no picture before
+/// the next keyframe, and the subscribers' own requests take a second to come.
+pub(super) const RESENDABLE: u64 = 100;
+
 /// What is known of each SSRC: where it belongs, its clock, where its pictures begin.
 pub(super) struct Streams {
     /// All times count from here.
@@ -102,7 +106,10 @@ impl Streams {
             at: unix_nanos(info.ntp_time),
         });
         let (sequence, timestamp) = (*packet.seq_no, packet.header.timestamp);
-        stream.count(packet.timestamp, sequence, packet.payload.len());
+        let after_gap = stream.count(packet.timestamp, sequence, packet.payload.len());
+        if after_gap && let Some(stream) = rtc.direct_api().stream_rx(&ssrc) {
+            stream.request_keyframe(KeyframeRequestKind::Pli);
+        }
         let marked = media::RtpPacket {
             stream: stream.number,
             sequence,
@@ -180,12 +187,14 @@ impl Streams {
 }
 
 impl Stream {
-    fn count(&mut self, now: Instant, sequence: u64, bytes: usize) {
+    /// Whether what came before this picture's packet is missing for good.
+    fn count(&mut self, now: Instant, sequence: u64, bytes: usize) -> bool {
         self.last = now;
         self.packets += 1;
         self.bytes += u64::try_from(bytes).unwrap_or(u64::MAX);
         let (first, last) = self.numbers.unwrap_or((sequence, sequence));
         self.numbers = Some((first.min(sequence), last.max(sequence)));
+        self.track != Track::Audio && sequence > last + RESENDABLE
     }
 
     fn stats(&self) -> Stats {
