@@ -50,7 +50,7 @@ def browser():
 
 
 @contextmanager
-def pages():
+def pages(address: str = "127.0.0.1"):
     """Serves the pages of the tests, with livekit-client under /vendor; yields the base URL."""
 
     class Handler(SimpleHTTPRequestHandler):
@@ -62,11 +62,11 @@ def pages():
             pass
 
     Handler.extensions_map = SimpleHTTPRequestHandler.extensions_map | {".mjs": "text/javascript"}
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(PAGES)))
+    server = ThreadingHTTPServer((address, 0), partial(Handler, directory=str(PAGES)))
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield f"http://{address}:{server.server_port}"
     finally:
         server.shutdown()
         server.server_close()

@@ -58,6 +58,15 @@ class Chromium:
         """New credentials and candidates by PATCH; the media path is another one then."""
         self.page.evaluate("whip.restart()")
 
+    def wait_cut(self, within: float) -> None:
+        """Until the browser itself has seen that nothing gets through any more."""
+        self._until("!whip.connected()", within, "the media path is cut")
+
+    def when(self, what: str) -> float:
+        """The time of day, in seconds, of the newest line of the log with this text."""
+        millis = next(text.split()[0] for text in reversed(self.log()) if what in text)
+        return (self.page.evaluate("performance.timeOrigin") + int(millis)) / 1000
+
     def set_active(self, rid: str, active: bool) -> None:
         """Whether the layer with this rid is sent."""
         self.page.evaluate("([rid, active]) => whip.setActive(rid, active)", [rid, active])

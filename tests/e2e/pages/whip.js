@@ -157,7 +157,9 @@ async function restart() {
   await gathered();
   const sdp = pc.localDescription.sdp;
   const candidates = [...new Set([...sdp.matchAll(/^a=(candidate:.*)$/gm)].map((found) => found[1].trim()))];
-  const answer = await send('PATCH', resource, fragment(sdp, candidates), { 'Content-Type': FRAGMENT, 'If-Match': '*' });
+  note('asks for a restart');
+  const headers = { 'Content-Type': FRAGMENT, 'If-Match': '*' };
+  const answer = await send('PATCH', resource, fragment(sdp, candidates), headers);
   const body = await answer.text();
   if (answer.status !== 200) throw new Error(`restart refused: ${answer.status} ${body}`);
   etag = answer.headers.get('ETag') ?? etag;
