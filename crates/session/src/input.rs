@@ -28,6 +28,9 @@ pub enum Input {
         video_bytes: u64,
         /// Bytes of coded sound since the last such input.
         audio_bytes: u64,
+        /// The worker waits for pictures and gets none of these: they are refused up to the next key picture, because some
+        /// before them were dropped.
+        refused: bool,
     },
     /// Who makes the sound of a connection from now on: the worker, before the first of these. Again when it changes.
     SoundWay {

@@ -24,8 +24,10 @@ impl Ingress {
                     self.tracks.expect(kind);
                 }
             }
-            Input::SourceMedia { source, video_bytes, audio_bytes } if self.sources.is_current(source) => {
-                self.source_media(now, video_bytes, audio_bytes);
+            Input::SourceMedia { source, video_bytes, audio_bytes, refused }
+                if self.sources.is_current(source) =>
+            {
+                self.source_media(now, video_bytes, audio_bytes, refused);
             }
             Input::SoundWay { source, way } if self.sources.is_current(source) && self.settings.audio => {
                 self.sound_way(now, way);
@@ -248,7 +250,7 @@ impl Ingress {
         }
     }
 
-    fn source_media(&mut self, now: Instant, video_bytes: u64, audio_bytes: u64) {
+    fn source_media(&mut self, now: Instant, video_bytes: u64, audio_bytes: u64, refused: bool) {
         self.silent_at = Some(now + self.budget.silence);
         self.facts.video_rate.add(now, video_bytes);
         self.facts.audio_rate.add(now, audio_bytes);
@@ -256,7 +258,7 @@ impl Ingress {
         if self.settings.forward {
             return;
         }
-        let pictures = video_bytes > 0 && !self.layers.active().is_empty();
+        let pictures = video_bytes > 0 && !refused && !self.layers.active().is_empty();
         let expected = pictures || (audio_bytes > 0 && self.workers.has_sound());
         if !expected {
             return self.workers.rest();

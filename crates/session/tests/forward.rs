@@ -26,7 +26,7 @@ fn picture(rig: &mut Rig, time: std::time::Duration) {
     let until = rig.now + time;
     while rig.now < until {
         rig.pass(200 * MS);
-        rig.feed(Input::SourceMedia { source: FIRST, video_bytes: 50_000, audio_bytes: 0 });
+        rig.feed(Input::SourceMedia { source: FIRST, video_bytes: 50_000, audio_bytes: 0, refused: false });
     }
 }
 

@@ -244,9 +244,26 @@ fn a_worker_with_nothing_to_encode_is_not_stuck() {
     let until = rig.now + 20 * SECOND;
     while rig.now < until {
         rig.pass(200 * MS);
-        rig.feed(Input::SourceMedia { source: FIRST, video_bytes: 50_000, audio_bytes: 0 });
+        rig.feed(Input::SourceMedia { source: FIRST, video_bytes: 50_000, audio_bytes: 0, refused: false });
     }
     assert_eq!(rig.log.iter().filter_map(started).count(), 0);
+}
+
+#[test]
+fn a_worker_that_gets_no_pictures_up_to_the_next_key_picture_is_not_stuck() {
+    let mut rig = Rig::at(Stage::Live);
+    rig.stream(FIRST, SECOND, true);
+    rig.log.clear();
+    let media = |refused| Input::SourceMedia { source: FIRST, video_bytes: 50_000, audio_bytes: 0, refused };
+    for refused in [true, false] {
+        assert_eq!(rig.log.iter().filter_map(started).count(), 0);
+        let until = rig.now + 3 * SECOND;
+        while rig.now < until {
+            rig.pass(200 * MS);
+            rig.feed(media(refused));
+        }
+    }
+    assert_eq!(rig.log.iter().filter_map(started).count(), 1, "it got them, and gave none");
 }
 
 #[test]

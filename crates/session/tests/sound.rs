@@ -20,7 +20,7 @@ fn sound(rig: &mut Rig, time: std::time::Duration) {
     let until = rig.now + time;
     while rig.now < until {
         rig.pass(200 * MS);
-        rig.feed(Input::SourceMedia { source: FIRST, video_bytes: 0, audio_bytes: 2_500 });
+        rig.feed(Input::SourceMedia { source: FIRST, video_bytes: 0, audio_bytes: 2_500, refused: false });
     }
 }
 

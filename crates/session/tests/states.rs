@@ -259,7 +259,12 @@ fn a_bitrate_is_posted_again_when_it_changed_and_a_minute_has_passed() {
     let until = rig.now + 30 * SECOND;
     while rig.now < until {
         rig.pass(200 * MS);
-        rig.feed(Input::SourceMedia { source: FIRST, video_bytes: 100_000, audio_bytes: 2_500 });
+        rig.feed(Input::SourceMedia {
+            source: FIRST,
+            video_bytes: 100_000,
+            audio_bytes: 2_500,
+            refused: false,
+        });
         rig.feed(Input::FrameOut(rig.worker()));
     }
     assert_eq!(rig.phases().len(), 2, "one more, the minute since the last has passed");

@@ -51,6 +51,11 @@ impl Best {
         self.chosen == Some(layer)
     }
 
+    /// The layer whose pictures are decoded.
+    pub fn chosen(&self) -> Option<usize> {
+        self.chosen
+    }
+
     /// The layer that should be asked for a key picture, so that it can take over. Call it after each picture; it says so twice
     /// a second at most.
     pub fn wants(&mut self, now: Instant) -> Option<usize> {
@@ -119,8 +124,9 @@ mod tests {
     fn a_single_layer_is_taken_from_its_first_key_picture_on() {
         let (mut best, now) = (Best::new(1), Instant::now());
         assert!(!best.takes(now, 0, 100, false));
+        assert_eq!(best.chosen(), None);
         assert!(best.takes(now, 0, 100, true) && best.takes(now, 0, 100, false));
-        assert_eq!(best.wants(now), None);
+        assert_eq!((best.wants(now), best.chosen()), (None, Some(0)));
         assert!(!best.takes(now, 1, 100, true), "there is no such layer");
     }
 

@@ -23,6 +23,13 @@ const FAST: Duration = Duration::from_millis(300);
 /// watches, they are decoded ahead.
 const KEPT_720P: u32 = 90;
 
+/// Where a publisher can be asked for key pictures, so many are kept at most while somebody watches: a new worker decodes them
+/// all before it shows one, and browsers send no key picture of their own accord.
+const KEPT_ASKING: usize = 300;
+
+/// Requests are so far apart.
+const ASK_AGAIN: Duration = Duration::from_millis(500);
+
 /// What a worker gets of the pictures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Watch {
@@ -55,6 +62,10 @@ struct Inner {
     /// Dropped because the worker was too slow, since the last look.
     shed: u64,
     newest: Option<MediaTime>,
+    /// The worker has taken all there is, and waits.
+    idle: bool,
+    /// When a key picture was asked for last.
+    asked: Option<Instant>,
 }
 
 impl Feed {
@@ -69,6 +80,8 @@ impl Feed {
             fast: KEPT_720P as usize,
             shed: 0,
             newest: None,
+            idle: false,
+            asked: None,
         };
         Self { epoch, inner: Mutex::new(inner), filled: Notify::new() }
     }
@@ -98,6 +111,7 @@ impl Feed {
         inner.cache.note(&unit);
         let awaits = inner.queue.awaits_keyframe();
         let dropped = inner.queue.push(unit.clone());
+        inner.idle &= inner.queue.is_empty();
         if !awaits {
             // What is refused until the next key picture says nothing about now.
             inner.shed += dropped as u64;
@@ -122,9 +136,35 @@ impl Feed {
     /// The next unit, if there is one.
     pub(crate) fn try_next(&self) -> Option<Unit> {
         let mut inner = self.lock();
-        let Inner { replay, queue, watch, .. } = &mut *inner;
-        std::iter::from_fn(|| replay.pop_front().or_else(|| queue.pop()))
-            .find(|unit| !(*watch == Watch::Asleep && is_picture(unit)))
+        let Inner { replay, queue, watch, idle, .. } = &mut *inner;
+        let unit = std::iter::from_fn(|| replay.pop_front().or_else(|| queue.pop()))
+            .find(|unit| !(*watch == Watch::Asleep && is_picture(unit)));
+        *idle = unit.is_none();
+        unit
+    }
+
+    /// True while the worker waits for pictures and gets none, because they are refused up to the next key picture.
+    pub(crate) fn starves(&self) -> bool {
+        let inner = self.lock();
+        inner.idle && inner.queue.awaits_keyframe()
+    }
+
+    /// True when the publisher should be asked for a key picture: one is waited for, none is kept, or those kept since are
+    /// too many to decode at once. Twice a second at most.
+    pub(crate) fn wants_keyframe(&self, now: Instant) -> bool {
+        let mut inner = self.lock();
+        let most = match inner.watch {
+            Watch::Awake => KEPT_ASKING,
+            // Before they are decoded ahead.
+            Watch::Asleep | Watch::Warm => inner.fast * 2 / 3,
+        };
+        let kept = inner.cache.pictures();
+        let wants = kept == 0 || kept > most || inner.queue.awaits_keyframe();
+        let asked = inner.asked.is_some_and(|asked| now.saturating_duration_since(asked) < ASK_AGAIN);
+        if wants && !asked {
+            inner.asked = Some(now);
+        }
+        wants && !asked
     }
 
     /// How long what comes now will wait for the worker, and how many packets were dropped because it was too slow since the
@@ -229,152 +269,5 @@ fn is_picture(unit: &Unit) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use bytes::Bytes;
-    use media::{Codec, Format, Kind, Packet, TrackId};
-
-    fn push(feed: &Feed, unit: Unit, now: Instant) -> usize {
-        feed.push(feed.stamp(unit, now))
-    }
-
-    fn format() -> Unit {
-        Unit::Format(TrackId(0), Format { codec: Codec::H264, config: Bytes::from_static(b"avcC") })
-    }
-
-    fn picture(ms: i64, keyframe: bool) -> Unit {
-        let time = MediaTime::from_millis(ms);
-        Unit::Packet(Packet {
-            track: TrackId(0),
-            kind: Kind::Video,
-            pts: time,
-            dts: time,
-            keyframe,
-            data: Bytes::new(),
-        })
-    }
-
-    fn drain(feed: &Feed) -> Vec<Unit> {
-        std::iter::from_fn(|| feed.try_next()).collect()
-    }
-
-    #[test]
-    fn a_new_worker_gets_the_formats_and_the_pictures_since_the_last_key_picture() {
-        let epoch = Instant::now();
-        let feed = Feed::new(epoch);
-        for unit in [format(), picture(0, true), picture(33, false), picture(66, true), picture(99, false)] {
-            push(&feed, unit, epoch);
-        }
-        assert_eq!(drain(&feed).len(), 5);
-        assert_eq!(feed.rewind(), Some(MediaTime::from_millis(99)));
-        push(&feed, picture(132, false), epoch);
-        assert_eq!(drain(&feed), [format(), picture(66, true), picture(99, false), picture(132, false)]);
-    }
-
-    fn sound(ms: i64) -> Unit {
-        let time = MediaTime::from_millis(ms);
-        Unit::Packet(Packet {
-            track: TrackId(1),
-            kind: Kind::Audio,
-            pts: time,
-            dts: time,
-            keyframe: true,
-            data: Bytes::new(),
-        })
-    }
-
-    #[test]
-    fn while_nobody_watches_only_sound_is_given_out() {
-        let epoch = Instant::now();
-        let feed = Feed::new(epoch);
-        push(&feed, picture(0, true), epoch);
-        feed.sleep();
-        for unit in [sound(10), picture(33, false), picture(66, true), sound(70)] {
-            push(&feed, unit, epoch);
-        }
-        assert_eq!(drain(&feed), [sound(10), sound(70)]);
-    }
-
-    #[test]
-    fn who_watches_again_gets_the_pictures_since_the_last_key_picture_once() {
-        let epoch = Instant::now();
-        let feed = Feed::new(epoch);
-        feed.sleep();
-        for unit in [picture(0, true), picture(33, false), picture(66, true), sound(70), picture(99, false)] {
-            push(&feed, unit, epoch);
-        }
-        assert_eq!(feed.wake(), Some(MediaTime::from_millis(99)));
-        push(&feed, picture(132, false), epoch);
-        assert_eq!(drain(&feed), [picture(66, true), picture(99, false), sound(70), picture(132, false)]);
-        assert_eq!(feed.wake(), None, "it is awake");
-    }
-
-    #[test]
-    fn more_pictures_than_decode_fast_are_decoded_ahead_up_to_the_next_key_picture() {
-        let (epoch, feed) = (Instant::now(), Feed::new(Instant::now()));
-        feed.sized(1920, 1080);
-        feed.sleep();
-        let push = |ms, key| _ = push(&feed, picture(ms, key), epoch);
-        (0..40).for_each(|i| push(i * 33, i == 0));
-        assert_eq!((drain(&feed).len(), feed.lead()), (0, FAST));
-        push(40 * 33, false);
-        assert_eq!((drain(&feed).len(), feed.lead()), (41, Duration::ZERO));
-        push(41 * 33, false);
-        assert_eq!(drain(&feed).len(), 1);
-        assert_eq!(feed.wake(), Some(MediaTime::from_millis(41 * 33)), "those before are not shown");
-        feed.sleep();
-        push(42 * 33, true);
-        push(43 * 33, false);
-        assert_eq!((drain(&feed).len(), feed.lead()), (0, FAST / 20));
-    }
-
-    #[test]
-    fn without_a_key_picture_at_hand_one_is_waited_for() {
-        let epoch = Instant::now();
-        let feed = Feed::new(epoch);
-        feed.sleep();
-        push(&feed, picture(0, false), epoch);
-        assert_eq!(feed.wake(), None);
-        for unit in [picture(33, false), sound(40), picture(66, true)] {
-            push(&feed, unit, epoch);
-        }
-        assert_eq!(drain(&feed), [sound(40), picture(66, true)]);
-    }
-
-    #[test]
-    fn a_worker_that_falls_behind_costs_pictures_not_latency() {
-        let epoch = Instant::now();
-        let feed = Feed::new(epoch);
-        push(&feed, picture(0, true), epoch);
-        let dropped: usize = (1..100).map(|i| push(&feed, picture(i * 33, i % 30 == 0), epoch)).sum();
-        assert!(dropped > 50, "{dropped} dropped");
-        let Some(Unit::Packet(first)) = drain(&feed).into_iter().next() else { panic!("media is left") };
-        assert!(first.keyframe && first.dts >= MediaTime::from_millis(2000));
-    }
-
-    #[test]
-    fn drops_for_want_of_room_are_told_once_and_those_for_want_of_a_key_picture_never() {
-        let epoch = Instant::now();
-        let feed = Feed::new(epoch);
-        for i in 0..=20 {
-            push(&feed, picture(i * 33, i == 0), epoch);
-        }
-        assert_eq!(feed.take_strain(), (Duration::from_millis(660), 0));
-        for i in 21..60 {
-            push(&feed, picture(i * 33, false), epoch);
-        }
-        assert_eq!(feed.take_strain(), (Duration::ZERO, 24), "up to the first over 750 ms");
-        assert_eq!(feed.take_strain(), (Duration::ZERO, 0));
-    }
-
-    #[tokio::test]
-    async fn who_waits_is_woken_by_what_comes() {
-        let feed = std::sync::Arc::new(Feed::new(Instant::now()));
-        let waiting = tokio::spawn({
-            let feed = feed.clone();
-            async move { feed.next().await }
-        });
-        push(&feed, format(), Instant::now());
-        assert_eq!(waiting.await.unwrap(), format());
-    }
-}
+#[path = "feed_tests.rs"]
+mod tests;

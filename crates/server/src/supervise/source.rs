@@ -144,6 +144,11 @@ async fn read(id: SourceId, publisher: &mut Publisher, ways: &Ways, sound: &mut 
 }
 
 impl Ways {
+    /// See [`Feed::wants_keyframe`].
+    pub(super) fn want_keyframe(&self, now: Instant) -> bool {
+        self.feed.wants_keyframe(now)
+    }
+
     /// What came at `now` goes to the worker, or past it.
     pub(super) async fn take(
         &self,
@@ -159,7 +164,7 @@ impl Ways {
                 mail.input(Input::SourceFormat { source: id, kind: format.codec.kind() }).await;
             }
             Unit::Packet(packet) => {
-                if let Some(summary) = tally.count(packet.kind, packet.data.len(), now) {
+                if let Some(summary) = tally.count(packet.kind, packet.data.len(), now, feed.starves()) {
                     mail.input(summary).await;
                 }
             }
@@ -215,8 +220,8 @@ impl Tally {
         Self { source, told: None, video_bytes: 0, audio_bytes: 0, dropped: 0, logged: None }
     }
 
-    /// Counts what came at `now`; gives a summary when one is due.
-    pub(super) fn count(&mut self, kind: Kind, bytes: usize, now: Instant) -> Option<Input> {
+    /// Counts what came at `now`; gives a summary when one is due. `refused`: no picture gets to the worker now.
+    pub(super) fn count(&mut self, kind: Kind, bytes: usize, now: Instant, refused: bool) -> Option<Input> {
         match kind {
             Kind::Video => self.video_bytes += bytes as u64,
             Kind::Audio => self.audio_bytes += bytes as u64,
@@ -228,7 +233,7 @@ impl Tally {
         self.told = Some(now);
         let (video_bytes, audio_bytes) =
             (std::mem::take(&mut self.video_bytes), std::mem::take(&mut self.audio_bytes));
-        Some(Input::SourceMedia { source: self.source, video_bytes, audio_bytes })
+        Some(Input::SourceMedia { source: self.source, video_bytes, audio_bytes, refused })
     }
 
     /// Counts what the queue dropped; one line a second at most.
@@ -253,10 +258,11 @@ mod tests {
     fn the_first_packet_is_told_at_once_and_the_others_together() {
         let start = Instant::now();
         let mut tally = Tally::new(SourceId(3));
-        let told =
-            |video_bytes| Some(Input::SourceMedia { source: SourceId(3), video_bytes, audio_bytes: 0 });
-        assert_eq!(tally.count(Kind::Video, 10, start), told(10));
-        assert_eq!(tally.count(Kind::Video, 10, start + SUMMARY / 2), None);
-        assert_eq!(tally.count(Kind::Video, 10, start + SUMMARY), told(20));
+        let told = |video_bytes| {
+            Some(Input::SourceMedia { source: SourceId(3), video_bytes, audio_bytes: 0, refused: false })
+        };
+        assert_eq!(tally.count(Kind::Video, 10, start, false), told(10));
+        assert_eq!(tally.count(Kind::Video, 10, start + SUMMARY / 2, false), None);
+        assert_eq!(tally.count(Kind::Video, 10, start + SUMMARY, false), told(20));
     }
 }

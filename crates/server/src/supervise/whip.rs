@@ -111,7 +111,7 @@ async fn forward(id: SourceId, publisher: &mut Publisher, ways: &Ways, mut lane:
             None => return SourceEnd::Lost,
         };
         let now = Instant::now();
-        if let Some(summary) = tally.count(kind(track), packet.payload.len(), now) {
+        if let Some(summary) = tally.count(kind(track), packet.payload.len(), now, false) {
             ways.mail.input(summary).await;
         }
         if let Some(news) = lane.take(track, packet, now) {
@@ -141,6 +141,9 @@ async fn decode(id: SourceId, publisher: &mut Publisher, ways: &Ways, mut sound:
             continue;
         }
         ways.take(id, Unit::Packet(packet), now, &mut sound, &mut tally).await;
+        if matches!(track, Track::Video(_)) && ways.want_keyframe(now) {
+            pictures.ask();
+        }
     }
 }
 
@@ -161,6 +164,13 @@ impl Pictures {
             self.control.keyframe(better);
         }
         takes
+    }
+
+    /// For the layer that the worker gets.
+    fn ask(&self) {
+        if let Some(chosen) = self.best.chosen() {
+            self.control.keyframe(chosen);
+        }
     }
 }
 

@@ -110,7 +110,7 @@ impl Rig {
         let until = self.now + time;
         while self.now < until {
             self.pass(200 * MS);
-            self.feed(Input::SourceMedia { source, video_bytes: 50_000, audio_bytes: 2_500 });
+            self.feed(Input::SourceMedia { source, video_bytes: 50_000, audio_bytes: 2_500, refused: false });
             if out {
                 self.feed(Input::FrameOut(self.worker()));
             }

@@ -185,9 +185,12 @@ impl World {
                 Input::TookOver(source)
             }
             Event::Format(pick, kind) => Input::SourceFormat { source: self.source(pick), kind },
-            Event::Media(pick) => {
-                Input::SourceMedia { source: self.source(pick), video_bytes: 50_000, audio_bytes: 2_000 }
-            }
+            Event::Media(pick) => Input::SourceMedia {
+                source: self.source(pick),
+                video_bytes: 50_000,
+                audio_bytes: 2_000,
+                refused: false,
+            },
             Event::Sound(pick, way) => Input::SoundWay { source: self.source(pick), way },
             Event::Passing(pick) => Input::Passing(self.source(pick)),
             Event::PassedKey(pick) => Input::PassedKey(self.source(pick)),
