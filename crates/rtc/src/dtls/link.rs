@@ -16,7 +16,7 @@ use super::{
 
 /// Before a flight is repeated for the first time; doubles then. RFC 6347 §4.2.4.1 asks for 1 s unless one knows better: ICE has
 /// just proved the way, which takes less.
-const FIRST_REPEAT: Duration = Duration::from_millis(400);
+pub(super) const FIRST_REPEAT: Duration = Duration::from_millis(400);
 const LONGEST_REPEAT: Duration = Duration::from_millis(3200);
 /// From the first flight to the last.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(30);

@@ -1,4 +1,5 @@
-//! DTLS 1.2 for peers with RSA certificates, which the engine's own implementation does not take (docs/adr/0015).
+//! DTLS 1.2 for peers with RSA certificates, which the engine's own implementation does not take (docs/adr/0015); and that one, for
+//! all others, with another clock ([`prompt`]).
 //!
 //! As server and as client, with mutual certificates, extended master secret and DTLS-SRTP; one cipher, AES-128-GCM, after ECDHE in
 //! X25519 or P-256. Our own certificate is ECDSA P-256. No sessions are resumed, nothing is renegotiated. Primitives are aws-lc's.
@@ -12,6 +13,7 @@ mod instance;
 mod link;
 #[cfg(test)]
 mod openssl_tests;
+mod prompt;
 mod record;
 mod schedule;
 mod server;
@@ -29,6 +31,8 @@ use str0m::{
         from_feature_flags,
     },
 };
+
+pub use prompt::prompt;
 
 use fault::Fault;
 

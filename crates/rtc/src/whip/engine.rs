@@ -44,10 +44,9 @@ pub(super) fn configure(plain: &Plain, config: Config) -> RtcConfig {
         // (RFC 8489 section 7.3.1), which the engine insists on.
         .set_ice_lite((config.ice_lite || plain.hides) && !plain.ice_lite)
         .set_stats_interval(Some(STATS_EVERY));
-    if plain.is_of_gstreamer() {
-        // Its certificate is RSA, which the engine's own DTLS does not know.
-        rtc = rtc.set_crypto_provider(Arc::new(dtls::provider()));
-    }
+    // GStreamer's certificate is RSA, which the engine's own DTLS does not know.
+    let crypto = if plain.is_of_gstreamer() { dtls::provider() } else { dtls::prompt() };
+    rtc = rtc.set_crypto_provider(Arc::new(crypto));
     for (_, media) in plain.media() {
         let (codec, rate, channels) = match media.codec {
             Codec::H264 => (format::Codec::H264, Frequency::NINETY_KHZ, None),
