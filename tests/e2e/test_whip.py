@@ -26,6 +26,7 @@ TRANSCODED = [
     ("aiortc", "vp8"),
     ("webrtcbin", "h264"),
     ("chromium", "vp8"),
+    ("chromium", "h264"),
     ("chromium", "vp9"),
     ("chromium", "av1"),
 ]
@@ -76,7 +77,10 @@ def test_transcoded_pictures_reach_the_room(stack, room, join, publish, kind, co
     deleted(cast, client)
 
 
-@pytest.mark.parametrize(("kind", "codec", "transcode"), [("ffmpeg", "h264", False), ("chromium", "vp8", True)])
+@pytest.mark.parametrize("transcode", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "codec"), [("ffmpeg", "h264"), ("aiortc", "vp8"), ("webrtcbin", "h264"), ("chromium", "vp8")]
+)
 def test_a_page_sees_it_too(stack, room, view, publish, kind, codec, transcode):
     cast = broadcast.make_whip(
         stack, room, transcode=transcode, preset="H264_720P_30FPS_1_LAYER" if transcode else None
