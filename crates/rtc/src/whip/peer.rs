@@ -183,7 +183,9 @@ impl Peer {
         self.way.reads(proto, from, to);
         self.rtc.handle_input(input).map_err(Error::Engine)?;
         self.now = self.now.max(now);
-        self.drain()
+        let drained = self.drain();
+        self.way.has_read();
+        drained
     }
 
     /// Time passes.

@@ -23,7 +23,12 @@ impl Way {
 
     /// The engine made media of it.
     pub(super) fn is_good(&mut self) {
-        self.media = self.now;
+        self.media = self.now.or(self.media);
+    }
+
+    /// The engine has done with it: what it says from now on is of no datagram.
+    pub(super) fn has_read(&mut self) {
+        self.now = None;
     }
 
     /// Turns what is not part of ICE there.
@@ -33,5 +38,28 @@ impl Way {
             (datagram.proto, datagram.source, datagram.destination) = (proto, to, from);
         }
         datagram
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_the_engine_made_media_of_turns_the_way() {
+        let [us, publisher, stranger] = [1, 2, 3].map(|port| SocketAddr::from(([10, 0, 0, 1], port)));
+        let sent = |way: &Way, first: u8| {
+            let (source, contents) = (us, vec![first; 8].into());
+            way.back(Transmit { proto: Protocol::Udp, source, destination: us, contents }).destination
+        };
+        let mut way = Way::default();
+        assert_eq!(sent(&way, 0x80), us, "as the engine says");
+        way.reads(Protocol::Udp, publisher, us);
+        way.is_good();
+        way.has_read();
+        way.reads(Protocol::Udp, stranger, us);
+        way.has_read();
+        way.is_good();
+        assert_eq!([0x80, 0x16, 0x01].map(|first| sent(&way, first)), [publisher, publisher, us]);
     }
 }
