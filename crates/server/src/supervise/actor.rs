@@ -347,7 +347,7 @@ impl Actor {
             match source.stage {
                 Stage::Asks(request) => self.deferred.push(request),
                 Stage::Flows(closer) => closer.close(&Why::Finished),
-                Stage::Entering => {}
+                Stage::Entering { .. } => {}
             }
         }
         drop(self.replies);

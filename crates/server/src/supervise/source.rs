@@ -8,6 +8,7 @@ use std::{
 use intake::rtmp::{self, CodecId, Event, Metadata, ProtocolError, Publisher, Why};
 use media::{Kind, Unit};
 use session::{Input, SourceEnd, SourceId, Why as End};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
     actor::Actor,
@@ -38,8 +39,8 @@ pub(super) struct Source {
 pub(super) enum Stage {
     /// It asks.
     Asks(Request),
-    /// It is being told to go on.
-    Entering,
+    /// It is being told to go on. Who waits for its media path hears when it is passed over.
+    Entering { _passed_over: DropGuard },
     /// Its media flows.
     Flows(Closer),
 }
@@ -56,7 +57,9 @@ impl Actor {
     pub(super) fn accept(&mut self, id: SourceId) {
         let sound = Lane::new(id, self.outlet.clone(), self.plan().audio);
         let Some(source) = self.sources.get_mut(&id) else { return };
-        if let Stage::Asks(request) = std::mem::replace(&mut source.stage, Stage::Entering) {
+        let passed_over = CancellationToken::new();
+        let entering = Stage::Entering { _passed_over: passed_over.clone().drop_guard() };
+        if let Stage::Asks(request) = std::mem::replace(&mut source.stage, entering) {
             tracing::info!(peer = %request.peer(), encoder = %request.encoder(), source = %id, "publisher accepted");
             self.shared.metrics.published(request.input(), Publication::Success);
             let ways = Ways {
@@ -69,7 +72,7 @@ impl Actor {
                 Request::Rtmp(request) => self.spawn(run(id, request, ways, sound)),
                 Request::Whip(request) => {
                     let flow = self.flow(id, &request, sound);
-                    self.spawn(whip::run(id, *request, self.shared.clone(), ways, flow))
+                    self.spawn(whip::run(id, *request, self.shared.clone(), ways, flow, passed_over))
                 }
             };
         }
@@ -82,8 +85,8 @@ impl Actor {
                 self.spawn(async move { request.reject(&why).await });
             }
             Some(Stage::Flows(closer)) => closer.close(why),
-            // Closed as soon as it says that it was accepted.
-            Some(Stage::Entering) | None => {}
+            // Closed as soon as it says that it was accepted, or sees that it was passed over.
+            Some(Stage::Entering { .. }) | None => {}
         }
     }
 
