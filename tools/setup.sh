@@ -2,7 +2,7 @@
 # Installs what building, the demo and the tests need, and only what is missing.
 #
 #   tools/setup.sh demo     what `make demo` needs
-#   tools/setup.sh test     the same, a browser for the tests of the page, and GStreamer's WebRTC for Debian's Python
+#   tools/setup.sh test     the same, browsers for the tests of pages, and GStreamer's WebRTC for Debian's Python
 #
 # Debian 12 and 13, Ubuntu 24.04; root, or sudo. Rust and Go have to be there.
 set -euo pipefail
@@ -33,10 +33,11 @@ as_root() {
 
 installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
 
-# Debian has Chromium as a package. Ubuntu has it only as a snap, which cannot be driven headless from a test.
-add_browser() {
-  if [ -n "${CHROMIUM:-}" ] || command -v google-chrome >/dev/null; then return; fi
-  if [ "$(. /etc/os-release && echo "$ID")" = debian ]; then PACKAGES+=(chromium chromium-driver); fi
+# Debian has Chromium and Firefox as packages. Ubuntu has them only as snaps, which cannot be driven headless from a test.
+add_browsers() {
+  if [ "$(. /etc/os-release && echo "$ID")" != debian ]; then return; fi
+  if [ -z "${CHROMIUM:-}" ] && ! command -v google-chrome >/dev/null; then PACKAGES+=(chromium chromium-driver); fi
+  if [ -z "${FIREFOX:-}" ]; then PACKAGES+=(firefox-esr); fi
 }
 
 apt_packages() {
@@ -98,7 +99,7 @@ browser_or_advice() {
 }
 
 if [ "$want" = test ]; then
-  add_browser
+  add_browsers
   PACKAGES+=("${WEBRTC_PACKAGES[@]}")
 fi
 apt_packages

@@ -9,10 +9,11 @@ from harness import sources, whip
 from harness.broadcast import Broadcast
 from harness.browser import Viewer, browser, pages
 from harness.clip import Clip
+from harness.firefox import running as running_firefox
 from harness.stack import REPO, Stack
 from harness.subscriber import Subscriber
 from harness.whip_options import Options
-from harness.whip_page import Chromium
+from harness.whip_page import PagePublisher
 
 _names = itertools.count(1)
 # The sessions of one test are over before the next test begins: they would take its CPU.
@@ -115,6 +116,12 @@ def chromium():
         yield running, base
 
 
+@pytest.fixture(scope="session")
+def firefox(tmp_path_factory):
+    with running_firefox(tmp_path_factory.mktemp("firefox")) as running, pages() as base:
+        yield running, base
+
+
 @pytest.fixture
 def view(chromium):
     """`view(stack, room)`: a page with livekit-client in the room."""
@@ -135,7 +142,7 @@ def view(chromium):
 @pytest.fixture
 def publish(started, media, tmp_path, request):
     """`publish(cast, "chromium", codec="vp8")`: a WHIP publisher of that kind; options as of `Options`, and for
-    Chromium those of its class. `url`: another endpoint than the server's, such as a relay's."""
+    browsers those of `PagePublisher`. `url`: another endpoint than the server's, such as a relay's."""
 
     def start(cast: Broadcast, kind: str, url: str | None = None, page: dict | None = None, **options) -> whip.Client:
         given = {"key": cast.ingress.stream_key} | options
@@ -147,8 +154,8 @@ def publish(started, media, tmp_path, request):
                 client = whip.Aiortc(wishes, tmp_path)
             case "webrtcbin":
                 client = whip.Webrtcbin(wishes, tmp_path)
-            case "chromium":
-                client = Chromium(*request.getfixturevalue("chromium"), wishes, **(page or {}))
+            case "chromium" | "firefox":
+                client = PagePublisher(*request.getfixturevalue(kind), wishes, **(page or {}))
         started.append(client)
         return client
 

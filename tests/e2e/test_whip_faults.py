@@ -76,9 +76,10 @@ def test_a_stall_of_the_network_is_survived(stack, room, join, publish, relay):
     assert not viewer.select("unsubscribed")
 
 
-def test_trickle_and_ice_restart(stack, room, join, publish):
+@pytest.mark.parametrize("kind", ["chromium", "firefox"])
+def test_trickle_and_ice_restart(stack, room, join, publish, kind):
     cast = broadcast.make_whip(stack, room)
-    client = publish(cast, "chromium", codec="vp8", page={"trickle": True})
+    client = publish(cast, kind, codec="vp8", page={"trickle": True})
     client.wait_started()
     assert any("PATCH 204" in text for text in wait.until(lambda: patches(client), 5, "a PATCH"))
     viewer = join(stack, room)

@@ -46,6 +46,7 @@ def each_can_be_had(viewer, qualities) -> None:
         ("chromium", "vp8", {}),
         ("chromium", "h264", {"trickle": True}),
         ("chromium", "vp8", {"groups": True}),
+        ("firefox", "vp8", {"trickle": True}),
         ("webrtcbin", "vp8", None),
     ],
 )

@@ -6,7 +6,7 @@ import pytest
 from harness import broadcast, browser, ports
 from harness.network import NotAllowed, TwoWays
 from harness.whip_options import Options
-from harness.whip_page import Chromium
+from harness.whip_page import PagePublisher
 
 PICTURE_S = 20
 # Contract: the longest stand-still. Here from the moment at which the publisher asks for the restart: until then it is
@@ -48,7 +48,7 @@ def phone(server, network, chromium, tmp_path):
         # Who may use the microphone has a socket for each address; others have one that is bound to none.
         context = running.new_context(permissions=["microphone", "camera"])
         url = f"http://{network.ours[0]}:{server.whip_port}/w"
-        yield lambda cast: Chromium(context, base, Options(url, cast.ingress.stream_key, codec="vp8"))
+        yield lambda cast: PagePublisher(context, base, Options(url, cast.ingress.stream_key, codec="vp8"))
         running.close()
 
 

@@ -1,8 +1,8 @@
-"""Chromium as a WHIP publisher: a page that does it by fetch, see `pages/whip.js`."""
+"""A page as a WHIP publisher, in Chromium or Firefox: it does it by fetch, see `pages/whip.js`."""
 
 from playwright.sync_api import Page
 
-from harness import wait
+from harness import firefox, wait
 from harness.whip import START_S
 from harness.whip_options import Options
 
@@ -12,18 +12,20 @@ KBPS = 500
 ICE_TCP, IPV6 = r"^\S+ \d tcp ", r"^(\S+ ){4}[0-9a-f]*:[0-9a-f:]* "
 
 
-class Chromium:
-    """One page. VP8, VP9, H.264 or AV1; 1 to 3 rids; the methods of `whip.Client` and a few more."""
+class PagePublisher:
+    """One page. VP8, VP9, H.264 or AV1 (VP8 or VP9 in Firefox as it is packaged); 1 to 3 rids; the methods of
+    `whip.Client` and a few more."""
 
     def __init__(self, running, base: str, options: Options, **wishes):
-        """`wishes`: true for `trickle` and `camera` (Chromium's fake one, without frame numbers); `candidates`: the
+        """`wishes`: true for `trickle`, `camera` (the browser's fake one, without frame numbers) and `microphone` (the
+        browser's fake one, in place of the beeps); `groups`: simulcast without rids, Chromium only; `candidates`: the
         only ones to use, both ways, such as `ICE_TCP`."""
         self.said: list[str] = []
-        self.page: Page = running.new_page()
+        self.page: Page | firefox.Page = running.new_page()
         self.page.on("console", lambda message: self.said.append(message.text))
         self.page.on("pageerror", lambda error: self.said.append(str(error)))
         self.page.goto(f"{base}/whip.html")
-        self._until("window.whip", 10, "the page is there")
+        self._until("!!window.whip", 10, "the page is there")
         width, height = options.size
         kbps = KBPS * width * height // (640 * 360)
         wishes |= {"width": width, "height": height, "kbps": kbps, "floor": 2 * kbps}

@@ -30,7 +30,7 @@ function draw(pen, number, width, height) {
   pen.fillRect(0, (height * 3) / 4, width / 4, height / 4);
 }
 
-export async function pattern({ width, height }) {
+export async function pattern({ width, height, microphone }) {
   const canvas = Object.assign(document.createElement('canvas'), { width, height });
   const pen = canvas.getContext('2d', { willReadFrequently: true });
   const audio = new AudioContext({ sampleRate: 48000 });
@@ -44,7 +44,9 @@ export async function pattern({ width, height }) {
     return level.gain;
   });
   hum.value = 0.02;
-  const stream = canvas.captureStream(0);
+  // A picture when we say so; Firefox takes one whenever something was drawn.
+  const asked = 'CanvasCaptureMediaStreamTrack' in window;
+  const stream = canvas.captureStream(asked ? 0 : undefined);
   const [track] = stream.getVideoTracks();
   const began = performance.now();
   let last = -1;
@@ -57,11 +59,12 @@ export async function pattern({ width, height }) {
     }
     last = number;
     draw(pen, number, width, height);
-    track.requestFrame();
+    if (asked) track.requestFrame();
   };
   tick();
   // Twice as often as pictures are due: a late timer then costs no picture.
   setInterval(tick, 500 / FPS);
-  stream.addTrack(out.stream.getAudioTracks()[0]);
+  const heard = microphone ? await navigator.mediaDevices.getUserMedia({ audio: true }) : out.stream;
+  stream.addTrack(heard.getAudioTracks()[0]);
   return stream;
 }
