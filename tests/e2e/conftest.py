@@ -142,7 +142,8 @@ def view(chromium):
 @pytest.fixture
 def publish(started, media, tmp_path, request):
     """`publish(cast, "chromium", codec="vp8")`: a WHIP publisher of that kind; options as of `Options`, and for
-    browsers those of `PagePublisher`. `url`: another endpoint than the server's, such as a relay's."""
+    browsers those of `PagePublisher`, and `browser`: another one than all tests have. `url`: another endpoint than
+    the server's, such as a relay's."""
 
     def start(cast: Broadcast, kind: str, url: str | None = None, page: dict | None = None, **options) -> whip.Client:
         given = {"key": cast.ingress.stream_key} | options
@@ -155,7 +156,9 @@ def publish(started, media, tmp_path, request):
             case "webrtcbin":
                 client = whip.Webrtcbin(wishes, tmp_path)
             case "chromium" | "firefox":
-                client = PagePublisher(*request.getfixturevalue(kind), wishes, **(page or {}))
+                running, base = request.getfixturevalue(kind)
+                asked = dict(page or {})
+                client = PagePublisher(asked.pop("browser", running), base, wishes, **asked)
         started.append(client)
         return client
 

@@ -18,7 +18,8 @@ class PagePublisher:
 
     def __init__(self, running, base: str, options: Options, **wishes):
         """`wishes`: true for `trickle`, `camera` (the browser's fake one, without frame numbers) and `microphone` (the
-        browser's fake one, in place of the beeps); `groups`: simulcast without rids, Chromium only; `candidates`: the
+        browser's fake one, in place of the beeps); `groups`: simulcast without rids, Chromium only; `resourceAt`: the
+        server that gets PATCH and DELETE, where it is another one than that of the POST; `candidates`: the
         only ones to use, both ways, such as `ICE_TCP`."""
         self.said: list[str] = []
         self.page: Page | firefox.Page = running.new_page()

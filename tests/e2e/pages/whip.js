@@ -142,7 +142,7 @@ async function start(given) {
   etag = answer.headers.get('ETag') ?? '';
   note(`Location ${location} ETag ${etag}`);
   await pc.setRemoteDescription({ type: 'answer', sdp: floored(chosen(await answer.text()), options.floor) });
-  resource = new URL(location, endpoint).href;
+  resource = new URL(location, options.resourceAt ?? endpoint).href;
   const late = waiting.splice(0);
   if (late.length) await trickle(late);
 }
