@@ -19,6 +19,6 @@ pub use layer::{Ladder, Layer, Quality};
 pub use opus::{Mapping, OpusHead};
 pub use packet::{Encoded, Format, Output, Packet, TrackId, Unit};
 pub use queue::{Bound, GopCache, Queue};
-pub use rtp::RtpPacket;
+pub use rtp::{RtpPacket, SoundLevel};
 pub use time::MediaTime;
 pub use timeline::Timeline;

@@ -19,13 +19,24 @@ pub struct RtpPacket {
     pub marker: bool,
     /// The first packet of a picture that a receiver can start with. Sound: always true.
     pub keyframe: bool,
+    /// How loud it is, where the publisher says so.
+    pub level: Option<SoundLevel>,
     /// Without the header.
     pub payload: Arc<[u8]>,
 }
 
+/// How loud a packet of sound is, as its sender measured it (RFC 6464).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SoundLevel {
+    /// Decibels below the loudest that can be sent, 0 to 127; 127 is silence.
+    pub below_peak_db: u8,
+    /// The sender takes it for speech.
+    pub voice: bool,
+}
+
 impl fmt::Debug for RtpPacket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { stream, sequence, timestamp, captured, marker, keyframe, payload } = self;
+        let Self { stream, sequence, timestamp, captured, marker, keyframe, level, payload } = self;
         f.debug_struct("RtpPacket")
             .field("stream", stream)
             .field("sequence", sequence)
@@ -33,6 +44,7 @@ impl fmt::Debug for RtpPacket {
             .field("captured", captured)
             .field("marker", marker)
             .field("keyframe", keyframe)
+            .field("level", level)
             .field("bytes", &payload.len())
             .finish()
     }

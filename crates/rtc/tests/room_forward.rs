@@ -24,6 +24,7 @@ fn packet(output: Output, stream: u32, sequence: u64, millis: i64) -> RtpPacket 
         captured: MediaTime::from_millis(millis),
         marker: true,
         keyframe: sequence.is_multiple_of(30),
+        level: None,
         payload: sequence.to_be_bytes().into(),
     }
 }
@@ -281,6 +282,7 @@ fn odd_packets_end_nothing() {
                 timestamp: u32::MAX,
                 marker: false,
                 keyframe: false,
+                level: None,
                 payload: [].into(),
             };
             world.forward(HIGH, &packet);

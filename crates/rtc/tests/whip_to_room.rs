@@ -9,7 +9,10 @@ use std::time::Duration;
 use media::{Codec, Output, Quality, RtpPacket};
 use publisher::{Link, MS};
 use sluicegate_rtc::whip::{Event, Mode, Track};
-use str0m::media::{MediaKind, Rid};
+use str0m::{
+    media::{MediaKind, Rid},
+    rtp::ExtensionValues,
+};
 use world::{World, layers};
 
 /// A publisher, and which of the session's publishers it is.
@@ -163,4 +166,31 @@ fn a_keyframe_that_the_room_wants_is_asked_of_that_layer() {
     let rids: Vec<_> = source.world.wanted.iter().map(|(_, request)| request.rid).collect();
     let of_layer = source.world.tracks.iter().filter(|track| track.kind == MediaKind::Video).nth(layer);
     assert_eq!(rids, [of_layer.unwrap().rid]);
+}
+
+#[test]
+fn how_loud_the_publisher_says_it_is_reaches_the_room() {
+    let mut room = World::forwarding(Codec::Vp8, &layers());
+    let mut source = Source::connected(1, Duration::ZERO);
+    let mut told = Vec::new();
+    // With nothing said between, for clients that do not.
+    for (number, level) in
+        [Some((0, true)), Some((30, true)), None, Some((127, false))].into_iter().enumerate()
+    {
+        let mut values = ExtensionValues::default();
+        if let Some((below, voice)) = level {
+            (values.audio_level, values.voice_activity) = (Some(-below), Some(voice));
+        }
+        told.push((values.audio_level, values.voice_activity));
+        source.world.send_with(0, u32::try_from(number).unwrap() * 960, false, &[0xfc, 1, 2], values);
+        source.run(&mut room, 20, &[]);
+    }
+    source.run(&mut room, 100, &[]);
+    assert!(source.world.answer.contains("urn:ietf:params:rtp-hdrext:ssrc-audio-level"), "it is accepted");
+    let got = &room.packets[&(MediaKind::Audio, None)];
+    let got: Vec<_> = got
+        .iter()
+        .map(|packet| (packet.header.ext_vals.audio_level, packet.header.ext_vals.voice_activity))
+        .collect();
+    assert_eq!(got, told);
 }

@@ -61,6 +61,7 @@ class Subscriber:
         room.on("track_unpublished", lambda track, who: say("unpublished", sid=track.sid))
         room.on("track_subscribed", self._subscribed)
         room.on("track_unsubscribed", self._unsubscribed)
+        room.on("active_speakers_changed", lambda who: say("speakers", who=[one.identity for one in who]))
         room.on("reconnecting", lambda: say("reconnecting"))
         room.on("reconnected", lambda: say("reconnected"))
         room.on("disconnected", lambda reason: say("disconnected", reason=str(reason)))

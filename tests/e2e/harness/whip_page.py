@@ -78,6 +78,10 @@ class PagePublisher:
         """The picture of the first layer by so many smaller than its source."""
         self.page.evaluate("by => whip.setScale(by)", by)
 
+    def set_loudness(self, gain: float) -> None:
+        """Of the tone between the beeps: 1 is full scale, 0.02 what it starts with."""
+        self.page.evaluate("gain => whip.setLoudness(gain)", gain)
+
     def stop(self) -> None:
         if not self.over:
             self.over = True

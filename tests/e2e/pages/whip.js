@@ -1,5 +1,5 @@
 // A browser as a WHIP publisher (RFC 9725), for a test to drive through `window.whip`.
-import { camera, pattern } from '/whip_media.js';
+import { camera, hum, pattern } from '/whip_media.js';
 
 const FRAGMENT = 'application/trickle-ice-sdpfrag';
 const log = [];
@@ -194,6 +194,7 @@ async function stop() {
 
 window.whip = {
   start,
+  setLoudness: (gain) => { hum.value = gain; },
   restart,
   stats,
   stop,

@@ -30,12 +30,15 @@ function draw(pen, number, width, height) {
   pen.fillRect(0, (height * 3) / 4, width / 4, height / 4);
 }
 
+// The gain of the tone between the beeps.
+export let hum;
+
 export async function pattern({ width, height, microphone }) {
   const canvas = Object.assign(document.createElement('canvas'), { width, height });
   const pen = canvas.getContext('2d', { willReadFrequently: true });
   const audio = new AudioContext({ sampleRate: 48000 });
   const out = audio.createMediaStreamDestination();
-  const [hum, tone] = [220, 1000].map((frequency) => {
+  const [low, tone] = [220, 1000].map((frequency) => {
     const [source, level] = [audio.createOscillator(), audio.createGain()];
     source.frequency.value = frequency;
     level.gain.value = 0;
@@ -43,6 +46,7 @@ export async function pattern({ width, height, microphone }) {
     source.start();
     return level.gain;
   });
+  hum = low;
   hum.value = 0.02;
   // A picture when we say so; Firefox takes one whenever something was drawn.
   const asked = 'CanvasCaptureMediaStreamTrack' in window;

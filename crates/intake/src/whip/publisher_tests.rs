@@ -20,7 +20,7 @@ fn packet(len: usize) -> Event {
     let (captured, marker, keyframe) = (MediaTime::from_millis(0), true, true);
     Event::Packet(
         Track::Audio,
-        RtpPacket { stream: 1, sequence: 1, timestamp: 1, captured, marker, keyframe, payload },
+        RtpPacket { stream: 1, sequence: 1, timestamp: 1, captured, marker, keyframe, level: None, payload },
     )
 }
 

@@ -207,6 +207,7 @@ mod tests {
                 captured: MediaTime::from_millis(sequence as i64),
                 marker: false,
                 keyframe,
+                level: None,
                 payload: vec![0; 1000].into(),
             };
             Packet { kind: Kind::Video, rtp }

@@ -147,6 +147,7 @@ mod tests {
             captured: MediaTime::ZERO,
             marker: true,
             keyframe: true,
+            level: None,
             payload: [].into(),
         };
         for forward in [false, true] {

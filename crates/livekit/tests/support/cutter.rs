@@ -49,6 +49,7 @@ impl Cutter {
                 captured: frame.pts + MediaTime::from_millis(i64::from(self.stream)),
                 marker: part == last,
                 keyframe: frame.output == Output::Audio || (frame.keyframe && part == 0),
+                level: None,
                 payload: payload.into(),
             }
         };

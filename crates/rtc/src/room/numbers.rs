@@ -167,6 +167,7 @@ mod tests {
             captured: MediaTime::from_millis(millis),
             marker: true,
             keyframe: false,
+            level: None,
             payload: [].into(),
         }
     }

@@ -3,7 +3,7 @@ use std::time::Instant;
 use media::{Encoded, MediaTime, Output, RtpPacket};
 use str0m::{
     media::{Frequency, Mid, Pt, Rid},
-    rtp::RtpWrite,
+    rtp::{ExtensionValues, RtpWrite},
 };
 
 use super::{Error, Room, numbers::Numbers};
@@ -66,7 +66,8 @@ impl Room {
         let Some(stream) = api.stream_tx_by_mid(mid, rid) else { return Ok(false) };
         let Some((number, time)) = forward.numbers(output).assign(packet) else { return Ok(false) };
         let write = RtpWrite::new(pt, number.into(), time, wallclock, packet.payload.clone());
-        stream.write_rtp(write.marker(packet.marker).nackable(output != Output::Audio));
+        let write = write.marker(packet.marker).nackable(output != Output::Audio);
+        stream.write_rtp(write.ext_vals(extensions(packet)));
         self.sent(now, output, packet.keyframe)
     }
 
@@ -101,6 +102,17 @@ impl Room {
             self.rtc.codec_config().params().iter().map(|params| params.pt()).find(|pt| taken.contains(pt));
         Some((mid, rid, pt?))
     }
+}
+
+/// What is told beside a packet; how it is addressed is the engine's business.
+fn extensions(packet: &RtpPacket) -> ExtensionValues {
+    let mut values = ExtensionValues::default();
+    if let Some(level) = packet.level {
+        // In decibels from 0 down; the room is told both or neither.
+        values.audio_level = Some(-i8::try_from(level.below_peak_db).unwrap_or(i8::MAX));
+        values.voice_activity = Some(level.voice);
+    }
+    values
 }
 
 fn rate(output: Output) -> Frequency {

@@ -24,6 +24,7 @@ fn packet(sequence: u64, frame: u64, marker: bool, payload: &[u8]) -> RtpPacket 
         captured: MediaTime::from_millis(i64::try_from(frame * 33).unwrap()),
         marker,
         keyframe: str0m::format::detect_vp8_keyframe(payload),
+        level: None,
         payload: Arc::from(payload),
     }
 }

@@ -6,12 +6,14 @@ use str0m::{
     media::{Mid, Rid},
 };
 
-/// The extensions that are of use here, of all that browsers offer: what tells layers apart, and congestion control.
-pub(super) const EXTENSIONS: [&str; 4] = [
+/// The extensions that are of use here, of all that browsers offer: what tells layers apart, congestion control, and how loud the sound
+/// is, by which a room knows who speaks.
+pub(super) const EXTENSIONS: [&str; 5] = [
     "urn:ietf:params:rtp-hdrext:sdes:mid",
     "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id",
     "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id",
     "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01",
+    "urn:ietf:params:rtp-hdrext:ssrc-audio-level",
 ];
 
 /// The feedback that we can give.

@@ -3,11 +3,11 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use media::{Codec, Kind, MediaTime};
+use media::{Codec, Kind, MediaTime, SoundLevel};
 use str0m::{
     Rtc,
     media::{KeyframeRequestKind, Mid, Rid},
-    rtp::{RtpPacket, Ssrc},
+    rtp::{ExtensionValues, RtpPacket, Ssrc},
 };
 
 use super::{
@@ -117,6 +117,7 @@ impl Streams {
             captured: stream.clock.captured(timestamp, arrived, report, &mut self.shift),
             marker: packet.header.marker,
             keyframe: stream.start.is_keyframe(sequence, timestamp, &packet.payload),
+            level: level(&packet.header.ext_vals),
             payload: packet.payload,
         };
         Some((stream.track, marked))
@@ -215,6 +216,12 @@ fn summed(all: impl Iterator<Item = Stats>) -> Vec<Stats> {
         sum.lost += stats.lost;
     }
     tracks.into_values().collect()
+}
+
+/// The engine has it as decibels from 0 down.
+fn level(values: &ExtensionValues) -> Option<SoundLevel> {
+    let below_peak_db = values.audio_level?.unsigned_abs();
+    Some(SoundLevel { below_peak_db, voice: values.voice_activity.unwrap_or(false) })
 }
 
 /// An extended RTP time as it stands in packets.

@@ -12,7 +12,7 @@ use str0m::{
     Candidate, IceCreds, Input, Output, Rtc,
     media::{KeyframeRequest, MediaKind, Mid, Pt, Rid},
     net::{Protocol, Receive, TcpType, Transmit},
-    rtp::{RawPacket, RtpWrite, SeqNo, Ssrc, rtcp::Rtcp},
+    rtp::{ExtensionValues, RawPacket, RtpWrite, SeqNo, Ssrc, rtcp::Rtcp},
 };
 
 mod sdp;
@@ -280,12 +280,24 @@ impl World {
 
     /// Sends a packet of the track of this index in `tracks`.
     pub fn send(&mut self, track: usize, timestamp: u32, marker: bool, payload: &[u8]) {
+        self.send_with(track, timestamp, marker, payload, ExtensionValues::default());
+    }
+
+    /// The same, with header extensions.
+    pub fn send_with(
+        &mut self,
+        track: usize,
+        timestamp: u32,
+        marker: bool,
+        payload: &[u8],
+        values: ExtensionValues,
+    ) {
         let sent = &mut self.tracks[track];
         let sequence = SeqNo::from(sent.next);
         sent.next += 1;
         let video = sent.kind == MediaKind::Video;
-        let write =
-            RtpWrite::new(sent.pt, sequence, timestamp, self.now, payload).marker(marker).nackable(video);
+        let write = RtpWrite::new(sent.pt, sequence, timestamp, self.now, payload);
+        let write = write.marker(marker).nackable(video).ext_vals(values);
         let ssrc = sent.ssrc;
         self.rtc.direct_api().stream_tx(&ssrc).unwrap().write_rtp(write);
         self.rtc.handle_input(Input::Timeout(self.now)).unwrap();

@@ -34,6 +34,7 @@ pub fn extensions(template: &str) -> ExtensionMap {
             "urn:ietf:params:rtp-hdrext:sdes:mid" => Extension::RtpMid,
             "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id" => Extension::RtpStreamId,
             "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id" => Extension::RepairedRtpStreamId,
+            "urn:ietf:params:rtp-hdrext:ssrc-audio-level" => Extension::AudioLevel,
             uri if uri.ends_with("transport-wide-cc-extensions-01") => Extension::TransportSequenceNumber,
             _ => continue,
         };
