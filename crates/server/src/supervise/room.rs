@@ -35,8 +35,13 @@ impl Actor {
     }
 
     pub(super) fn joined(&mut self, joined: Result<(Participant, Events), Error>) {
-        self.joining = None;
+        let awaited = self.joining.take().is_some();
         match joined {
+            // The session ended while this was on its way: nobody will ask the participant to leave.
+            Ok((participant, events)) if !awaited => {
+                drop(events);
+                self.spawn(async move { participant.leave().await });
+            }
             Ok((participant, events)) => {
                 // Set once: a session joins once.
                 let _ = self.room.set(participant);
