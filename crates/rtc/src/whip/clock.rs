@@ -234,6 +234,11 @@ mod tests {
     /// Two streams of a sender whose clock is fast by `ppm`, 5 to 45 ms away: how late the times are that come out, at least and at most, of
     /// the second half of an hour.
     fn an_hour(ppm: i64, with_reports: bool) -> (i64, i64, i64) {
+        an_hour_at(ppm, [0, 0], with_reports)
+    }
+
+    /// The same of one whose sound and pictures are captured faster by `paces` (ppm) than its clock says.
+    fn an_hour_at(ppm: i64, paces: [i64; 2], with_reports: bool) -> (i64, i64, i64) {
         let (mut picture, mut sound) = (Clock::new(90_000), Clock::new(48_000));
         let mut shift = Shift::default();
         let (mut least, mut most, mut apart) = (i64::MAX, i64::MIN, 0);
@@ -247,16 +252,21 @@ mod tests {
             let real = step * 20 * MS;
             let theirs = real + real / 1_000_000 * ppm;
             let report = with_reports.then_some(theirs / (1000 * MS) * 1000 * MS);
-            let mut of = |clock: &mut Clock, rate: i64, start: u32, delay: i64| {
-                let rtp =
-                    |at: i64| start.wrapping_add((i128::from(at) * i128::from(rate) / 1_000_000_000) as u32);
+            let mut of = |clock: &mut Clock, rate: i64, start: u32, pace: i64, delay: i64| {
+                let rtp = |at: i64| {
+                    let at = i128::from(at) * i128::from(1_000_000 + pace) / 1_000_000;
+                    start.wrapping_add((at * i128::from(rate) / 1_000_000_000) as u32)
+                };
                 let report = report.map(|at| Report { timestamp: rtp(at), at: at + 1_800_000_000_000 * MS });
                 clock.captured(rtp(theirs), MediaTime::from_nanos(real + delay), report, &mut shift).nanos()
                     - real
             };
             // Sound is 30 ms faster.
             let (a, b) = (delay(), delay());
-            let late = [of(&mut sound, 48_000, 77, a), of(&mut picture, 90_000, u32::MAX - 5, b + 30 * MS)];
+            let late = [
+                of(&mut sound, 48_000, 77, paces[0], a),
+                of(&mut picture, 90_000, u32::MAX - 5, paces[1], b + 30 * MS),
+            ];
             if step > 90_000 {
                 least = least.min(late[0]).min(late[1]);
                 most = most.max(late[0]).max(late[1]);
@@ -278,6 +288,18 @@ mod tests {
             assert!(
                 least >= 0 && most <= 45 && apart <= 40,
                 "{ppm} ppm: {least} to {most} ms late, {apart} ms apart"
+            );
+        }
+    }
+
+    /// faults.md, row 22: at most 500 ms late, sound and pictures at most 40 ms apart.
+    #[test]
+    fn a_source_at_another_pace_than_its_clock_is_followed() {
+        for paces in [[-20_000, -20_000], [20_000, 20_000], [100, 0], [-100, 0]] {
+            let (least, most, apart) = an_hour_at(0, paces, true);
+            assert!(
+                least >= -20 && most <= 10 && apart <= 5,
+                "{paces:?} ppm: {least} to {most} ms late, {apart} ms apart"
             );
         }
     }
