@@ -207,3 +207,22 @@ def throw(rtc: dict) -> None:
         sockets[number % 64].sendto(shots[number // 64 % len(shots)], (rtc["node_ip"], rtc["udp_port"]))
     for one in sockets:
         one.close()
+
+
+@pytest.mark.parametrize("transcode", [False, True])
+def test_garbage_among_the_packets_is_skipped(stack, room, join, publish, transcode):
+    fields = {"preset": "H264_720P_30FPS_1_LAYER"} if transcode else {}
+    cast = broadcast.make_whip(stack, room, transcode=transcode, **fields)
+    log = stack.sluicegate.process.log_size()
+    publish(cast, "aiortc", codec="h264", garbage=True).wait_started()
+    viewer = join(stack, room)
+    viewer.wait_moving(PICTURE_S)
+    workers = stack.sluicegate.busy_workers()
+    mark = viewer.mark()
+    viewer.wait_frame(PICTURE_S, mark, count=90)
+    viewer.wait("beep", PICTURE_S, since=mark, count=2)
+    print(f"{viewer.longest_gap(mark):.2f} s still, steps {viewer.counter_steps(mark)}")
+    assert set(workers) <= set(stack.sluicegate.workers()), "it lives"
+    assert "panicked" not in stack.sluicegate.process.log_text(log)
+    cast.wait_live()
+    assert not viewer.select("unsubscribed")

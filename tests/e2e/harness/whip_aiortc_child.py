@@ -7,6 +7,7 @@ Commands: {"do": "stats"}, {"do": "stop"} (DELETE, then close).
 """
 
 import asyncio
+import itertools
 import json
 import sys
 import time
@@ -22,6 +23,18 @@ from harness.whip_http import Resource
 from harness.whip_options import Options, parse
 
 CLOCK = 90_000
+# With `--garbage`, before the packets of each so many-th picture: H.264 packets that are none (RFC 6184).
+GARBAGE_EACH = 10
+GARBAGE = [
+    b"",
+    bytes([0x00]) + bytes(40),  # NAL units of type 0 and 31 are not defined
+    bytes([0x1F]) + bytes(range(200)),
+    bytes([0x78, 0xFF, 0xFF, 0x65, 1, 2]),  # STAP-A whose unit is longer than the packet
+    bytes([0x78, 0x00]),
+    bytes([0x7C, 0x05]) + bytes(100),  # the middle of a FU-A without its beginning
+    bytes([0x7C]),
+    bytes([0x65]) + bytes(range(256)),  # a slice of noise
+]
 
 
 class Paced(MediaStreamTrack):
@@ -76,7 +89,10 @@ class Publisher:
 
     async def run(self) -> None:
         if self.options.only != "audio":
-            self.pc.addTransceiver(Video(*self.options.size), "sendonly").setCodecPreferences(self._codecs())
+            video = self.pc.addTransceiver(Video(*self.options.size), "sendonly")
+            video.setCodecPreferences(self._codecs())
+            if self.options.garbage:
+                spoil(video.sender)
         if self.options.only != "video":
             self.pc.addTransceiver(Audio(), "sendonly")
         await self.pc.setLocalDescription(await self.pc.createOffer())
@@ -110,6 +126,19 @@ class Publisher:
     async def _stats(self) -> dict:
         sent = [s for s in (await self.pc.getStats()).values() if s.type == "outbound-rtp"]
         return {"packets": sum(s.packetsSent for s in sent), "bytes": sum(s.bytesSent for s in sent)}
+
+
+def spoil(sender: RTCRtpSender) -> None:
+    """Has it send garbage between what it encodes."""
+    encoded, numbers = sender._next_encoded_frame, itertools.count(1)
+
+    async def spoilt(codec):
+        frame = await encoded(codec)
+        if frame and next(numbers) % GARBAGE_EACH == 0:
+            frame.payloads = [*GARBAGE, *frame.payloads]
+        return frame
+
+    sender._next_encoded_frame = spoilt
 
 
 asyncio.run(Publisher(parse()).run())

@@ -19,12 +19,15 @@ class Options:
     in_path: bool = False
     # "audio" or "video": nothing else is offered.
     only: str | None = None
+    # H.264 packets that are none among the others, with aiortc.
+    garbage: bool = False
 
     def arguments(self) -> list[str]:
         """For a child process, see `parse`."""
         size = "x".join(map(str, self.size))
         flags = ["--codec", self.codec, "--size", size, "--layers", str(self.layers)]
         flags += ["--in-path"] * self.in_path + ["--only", str(self.only)] * bool(self.only)
+        flags += ["--garbage"] * self.garbage
         return [self.url, self.key, *flags]
 
 
@@ -38,4 +41,5 @@ def parse() -> Options:
     parser.add_argument("--layers", type=int, default=1)
     parser.add_argument("--in-path", action="store_true")
     parser.add_argument("--only", choices=["audio", "video"])
+    parser.add_argument("--garbage", action="store_true")
     return Options(**vars(parser.parse_args()))
