@@ -304,3 +304,37 @@ fn a_publisher_may_change_its_ssrc_as_often_as_it_likes() {
     });
     assert_eq!(last, Some(300));
 }
+
+#[test]
+fn who_knows_no_transport_wide_feedback_is_told_what_bandwidth_there_is() {
+    for name in ["obs30", "obs32_simulcast", "aiortc"] {
+        let mut world = World::connected(name, Mode::Packets);
+        let feedback = |kind: &str| world.answer.lines().any(|line| line.ends_with(kind));
+        assert!(feedback(" goog-remb") && !feedback(" transport-cc"), "{name}: {}", world.answer);
+        play(&mut world, 0..150);
+        let seconds: Vec<Duration> = world.told.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
+        assert!(world.told.len() >= 2 && seconds.iter().all(|step| (950 * MS..1100 * MS).contains(step)));
+        assert!(world.told.iter().all(|(_, bps)| *bps == 1e6), "{name}: {:?}", world.told);
+        world.link.loss = 200;
+        play(&mut world, 150..300);
+        assert!(
+            world.told.last().unwrap().1 < 5e5,
+            "{name}: little comes, and much is lost: {:?}",
+            world.told
+        );
+        assert_eq!(world.transport_wide, 0, "{name}");
+    }
+}
+
+#[test]
+fn who_knows_it_gets_it_and_no_estimate_of_ours() {
+    for (name, expected) in
+        [("chromium_simulcast", true), ("safari", true), ("firefox", true), ("ffmpeg", false)]
+    {
+        let mut world = World::connected(name, Mode::Packets);
+        assert_eq!(world.answer.lines().any(|line| line.ends_with(" transport-cc")), expected, "{name}");
+        play(&mut world, 0..150);
+        assert!(world.told.is_empty(), "{name}: {:?}", world.told);
+        assert_eq!(world.transport_wide >= 20, expected, "{name}: {} in 3 s", world.transport_wide);
+    }
+}

@@ -1,5 +1,6 @@
 //! One peer connection that receives what a WHIP publisher sends (RFC 9725).
 
+mod bandwidth;
 mod clock;
 mod engine;
 mod error;

@@ -201,6 +201,7 @@ impl Peer {
         }
         self.events.extend(given);
         self.watch(now);
+        self.streams.tell_bandwidth(&mut self.rtc, now);
         self.settle(now)
     }
 
@@ -208,7 +209,7 @@ impl Peer {
     pub fn timeout(&self) -> Instant {
         let frames = self.frames.iter().flat_map(BTreeMap::values).filter_map(Frames::deadline);
         let silent = (self.path == Some(true)).then(|| self.heard + SILENCE);
-        frames.chain(silent).fold(self.timeout, Instant::min)
+        frames.chain(silent).chain(self.streams.bandwidth_due()).fold(self.timeout, Instant::min)
     }
 
     /// The next datagram to be sent.

@@ -12,9 +12,11 @@ pub(super) const EXTENSIONS: [&str; 5] = [
     "urn:ietf:params:rtp-hdrext:sdes:mid",
     "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id",
     "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id",
-    "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01",
+    TRANSPORT_WIDE,
     "urn:ietf:params:rtp-hdrext:ssrc-audio-level",
 ];
+
+const TRANSPORT_WIDE: &str = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
 
 /// The feedback that we can give.
 pub(super) const FEEDBACK: [&str; 5] = ["nack", "nack pli", "ccm fir", "goog-remb", "transport-cc"];
@@ -73,6 +75,12 @@ impl Media {
             (0, layers) => (0..layers).map(|layer| Rid::from(layer.to_string().as_str())).collect(),
             _ => self.rids.iter().map(|rid| Rid::from(rid.as_str())).collect(),
         }
+    }
+
+    /// Whether the sender has to be told what bandwidth there is: it cannot find out by transport-wide feedback.
+    pub(super) fn is_told_bandwidth(&self) -> bool {
+        let numbered = self.extensions.iter().any(|(_, name)| *name == TRANSPORT_WIDE);
+        self.feedback.contains(&"goog-remb") && !(numbered && self.feedback.contains(&"transport-cc"))
     }
 
     /// Whether missing packets may be asked for.

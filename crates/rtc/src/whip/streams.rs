@@ -6,12 +6,14 @@ use std::{
 use media::{Codec, Kind, MediaTime, SoundLevel};
 use str0m::{
     Rtc,
+    bwe::Bitrate,
     media::{KeyframeRequestKind, Mid, Rid},
     rtp::{ExtensionValues, RtpPacket, Ssrc},
 };
 
 use super::{
     Stats, Track,
+    bandwidth::{Bandwidth, Gaps},
     clock::{Clock, Report, Shift},
     plain::Plain,
     start::Start,
@@ -28,6 +30,12 @@ const MAX_GUESSES: usize = 8;
 /// the next keyframe, and the subscribers' own requests take a second to come.
 pub(super) const RESENDABLE: u64 = 100;
 
+/// A layer of which nothing came for so long is not sent.
+const RECENT: Duration = Duration::from_secs(2);
+
+/// There and back, where it is not known.
+const ROUND_TRIP: Duration = Duration::from_millis(50);
+
 /// What is known of each SSRC: where it belongs, its clock, where its pictures begin.
 pub(super) struct Streams {
     /// All times count from here.
@@ -40,6 +48,10 @@ pub(super) struct Streams {
     /// What the forgotten ones had received.
     gone: Vec<Stats>,
     guesses: usize,
+    /// For publishers that have to be told.
+    bandwidth: Option<Bandwidth>,
+    /// There and back.
+    round_trip: Duration,
 }
 
 /// A track as it was offered.
@@ -64,6 +76,7 @@ struct Stream {
     packets: u64,
     bytes: u64,
     numbers: Option<(u64, u64)>,
+    gaps: Gaps,
 }
 
 impl Streams {
@@ -83,8 +96,18 @@ impl Streams {
             let (codec, payload_type) = (media.codec, media.payload_type);
             offered.push(Offered { mid, codec, payload_type, rids, resends, heard: false });
         }
-        let (shift, streams) = (Shift::default(), HashMap::new());
-        Self { born, shift, media: offered, streams, begun: 0, gone: Vec::new(), guesses: 0 }
+        let told = plain.media().any(|(_, media)| media.is_told_bandwidth());
+        Self {
+            born,
+            shift: Shift::default(),
+            media: offered,
+            streams: HashMap::new(),
+            begun: 0,
+            gone: Vec::new(),
+            guesses: 0,
+            bandwidth: told.then(Bandwidth::default),
+            round_trip: ROUND_TRIP,
+        }
     }
 
     /// A packet as the world outside sees it; `None` when it belongs to nothing that was offered.
@@ -106,6 +129,10 @@ impl Streams {
             at: unix_nanos(info.ntp_time),
         });
         let (sequence, timestamp) = (*packet.seq_no, packet.header.timestamp);
+        if let (Some(bandwidth), Track::Video(_)) = (&mut self.bandwidth, stream.track) {
+            let (gaps, bytes) = (&mut stream.gaps, packet.payload.len());
+            bandwidth.note(packet.timestamp, gaps, sequence, bytes, self.round_trip);
+        }
         let after_gap = stream.count(packet.timestamp, sequence, packet.payload.len());
         if after_gap && let Some(stream) = rtc.direct_api().stream_rx(&ssrc) {
             stream.request_keyframe(KeyframeRequestKind::Pli);
@@ -151,8 +178,27 @@ impl Streams {
         }
     }
 
+    /// When [`Streams::tell_bandwidth`] is due.
+    pub(super) fn bandwidth_due(&self) -> Option<Instant> {
+        self.bandwidth.as_ref()?.due()
+    }
+
+    /// Tells the publisher what there is for all its layers together, if it has to be told and it is time. Each layer's SSRC gets the
+    /// same word: some senders look for their own in it.
+    pub(super) fn tell_bandwidth(&mut self, rtc: &mut Rtc, now: Instant) {
+        let Some(told) = self.bandwidth.as_mut().and_then(|bandwidth| bandwidth.tell(now)) else { return };
+        let mut api = rtc.direct_api();
+        let sent = |stream: &Stream| stream.track != Track::Audio && now < stream.last + RECENT;
+        for (ssrc, _) in self.streams.iter().filter(|(_, stream)| sent(stream)) {
+            if let Some(stream) = api.stream_rx(ssrc) {
+                stream.request_remb(Bitrate::from(told));
+            }
+        }
+    }
+
     /// What was received of each track so far.
-    pub(super) fn stats(&self, rtt: Option<Duration>) -> impl Iterator<Item = Stats> {
+    pub(super) fn stats(&mut self, rtt: Option<Duration>) -> impl Iterator<Item = Stats> {
+        self.round_trip = rtt.unwrap_or(ROUND_TRIP);
         let all = self.streams.values().map(Stream::stats).chain(self.gone.iter().copied());
         summed(all).into_iter().map(move |stats| Stats { rtt, ..stats })
     }
@@ -183,7 +229,8 @@ impl Streams {
         self.begun += 1;
         let number = self.begun;
         let (clock, start) = (Clock::new(rate), Start::new(codec));
-        Some(Stream { track, number, clock, start, last: now, packets: 0, bytes: 0, numbers: None })
+        let (numbers, gaps) = (None, Gaps::default());
+        Some(Stream { track, number, clock, start, last: now, packets: 0, bytes: 0, numbers, gaps })
     }
 }
 

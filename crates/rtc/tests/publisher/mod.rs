@@ -56,6 +56,9 @@ pub struct World {
     pub wanted: Vec<(Instant, KeyframeRequest)>,
     /// Packets that the peer asked for again, by SSRC.
     pub missed: Vec<Ssrc>,
+    /// What the peer said of the bandwidth, in bits per second, and how often it sent transport-wide feedback.
+    pub told: Vec<(Instant, f32)>,
+    pub transport_wide: usize,
     pub link: Link,
     /// The publisher as the peer sees it, where that is not its own address.
     pub seen_as: Option<SocketAddr>,
@@ -115,6 +118,8 @@ impl World {
             events: Vec::new(),
             wanted: Vec::new(),
             missed: Vec::new(),
+            told: Vec::new(),
+            transport_wide: 0,
             link: GOOD,
             seen_as: None,
             protocol: local.protocol,
@@ -268,11 +273,12 @@ impl World {
                 Output::Event(str0m::Event::KeyframeRequest(request)) => {
                     self.wanted.push((self.now, request))
                 }
-                Output::Event(str0m::Event::RawPacket(packet)) => {
-                    if let RawPacket::RtcpRx(Rtcp::Nack(nack)) = *packet {
-                        self.missed.push(nack.ssrc);
-                    }
-                }
+                Output::Event(str0m::Event::RawPacket(packet)) => match *packet {
+                    RawPacket::RtcpRx(Rtcp::Nack(nack)) => self.missed.push(nack.ssrc),
+                    RawPacket::RtcpRx(Rtcp::Remb(remb)) => self.told.push((self.now, remb.bitrate)),
+                    RawPacket::RtcpRx(Rtcp::Twcc(_)) => self.transport_wide += 1,
+                    _ => {}
+                },
                 Output::Event(_) => {}
             }
         }
