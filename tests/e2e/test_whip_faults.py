@@ -16,6 +16,8 @@ TAKEN_OVER_S = 0.5
 FREEZE_S = 1
 LOSSY_FRAMES = 180
 VANISHED_S = 15
+# Row 19.
+LATE_SOUND_S = 10
 TAKEOVER_S = 5
 # Row 27.
 FLOOD_PACKETS, FLOOD_S = 20_000, 1
@@ -225,4 +227,20 @@ def test_garbage_among_the_packets_is_skipped(stack, room, join, publish, transc
     assert set(workers) <= set(stack.sluicegate.workers()), "it lives"
     assert "panicked" not in stack.sluicegate.process.log_text(log)
     cast.wait_live()
+    assert not viewer.select("unsubscribed")
+
+
+@pytest.mark.parametrize("transcode", [False, True])
+def test_sound_that_comes_ten_seconds_late_is_published_then(stack, room, join, publish, transcode):
+    fields = {"preset": "H264_720P_30FPS_1_LAYER"} if transcode else {}
+    cast = broadcast.make_whip(stack, room, transcode=transcode, **fields)
+    publish(cast, "aiortc", codec="vp8", late_sound_s=LATE_SOUND_S).wait_started()
+    pictures = [track.source for track in cast.wait_tracks(1).tracks]
+    viewer = join(stack, room)
+    viewer.wait_moving(PICTURE_S)
+    assert pictures == [1] and not viewer.select("beep"), "pictures do not wait"
+    viewer.wait("beep", LATE_SOUND_S + PICTURE_S, count=4)
+    offsets = viewer.sound_minus_picture()
+    print(f"sound after picture, ms: {[round(offset) for offset in offsets]}")
+    assert len(cast.wait_tracks(2).tracks) == 2
     assert not viewer.select("unsubscribed")

@@ -68,8 +68,9 @@ class Video(Paced):
 class Audio(Paced):
     kind = "audio"
 
-    def __init__(self):
+    def __init__(self, late_s: float):
         super().__init__(picture.SAMPLE_RATE / picture.BLOCK_SAMPLES)
+        self.began += late_s
         self.sound = picture.Sound()
 
     def make(self, number: int) -> av.AudioFrame:
@@ -94,7 +95,7 @@ class Publisher:
             if self.options.garbage:
                 spoil(video.sender)
         if self.options.only != "video":
-            self.pc.addTransceiver(Audio(), "sendonly")
+            self.pc.addTransceiver(Audio(self.options.late_sound_s), "sendonly")
         await self.pc.setLocalDescription(await self.pc.createOffer())
         answer = await asyncio.to_thread(self.resource.offer, self.pc.localDescription.sdp)
         refusal = "" if answer.status == 201 else answer.body

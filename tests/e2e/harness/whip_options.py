@@ -21,13 +21,15 @@ class Options:
     only: str | None = None
     # H.264 packets that are none among the others, with aiortc.
     garbage: bool = False
+    # Its sound begins so much later than its pictures, with aiortc.
+    late_sound_s: float = 0
 
     def arguments(self) -> list[str]:
         """For a child process, see `parse`."""
         size = "x".join(map(str, self.size))
         flags = ["--codec", self.codec, "--size", size, "--layers", str(self.layers)]
         flags += ["--in-path"] * self.in_path + ["--only", str(self.only)] * bool(self.only)
-        flags += ["--garbage"] * self.garbage
+        flags += ["--garbage"] * self.garbage + ["--late-sound-s", str(self.late_sound_s)]
         return [self.url, self.key, *flags]
 
 
@@ -42,4 +44,5 @@ def parse() -> Options:
     parser.add_argument("--in-path", action="store_true")
     parser.add_argument("--only", choices=["audio", "video"])
     parser.add_argument("--garbage", action="store_true")
+    parser.add_argument("--late-sound-s", type=float, default=0)
     return Options(**vars(parser.parse_args()))
