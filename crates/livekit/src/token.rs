@@ -4,6 +4,8 @@ use std::{fmt, time::Duration};
 
 use livekit_token::{AccessToken, AccessTokenError, VideoGrants};
 
+use crate::bus::Record;
+
 /// A token is good for this long, as the Go worker's are. Past it a full rejoin needs a new one.
 const LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
@@ -44,6 +46,19 @@ pub struct Claims {
     pub room: String,
     /// `ingress_id`.
     pub ingress_id: String,
+}
+
+impl Claims {
+    /// The participant that a record asks for.
+    pub fn of(record: &Record) -> Self {
+        Self {
+            identity: record.identity.clone(),
+            name: record.participant_name.clone(),
+            metadata: record.participant_metadata.clone(),
+            room: record.room.clone(),
+            ingress_id: record.ingress_id.clone(),
+        }
+    }
 }
 
 /// A token that cannot be made.

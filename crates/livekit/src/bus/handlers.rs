@@ -17,6 +17,7 @@ use tokio::{
 use super::{
     messages::{IngressSession, ListActiveIngressRequest, ListActiveIngressResponse},
     methods::{DELETE_INGRESS, LIST_ACTIVE_INGRESS, UPDATE_INGRESS},
+    notices::Notices,
     whip,
 };
 
@@ -132,6 +133,15 @@ impl Handlers {
         resource: impl whip::Resource,
     ) -> Result<whip::Registration, BusError> {
         whip::Registration::open(&self.bus, resource_id, key, resource).await
+    }
+
+    /// Hears what the SFU says of a WHIP publisher that it has itself, from now on. What it said before is lost: it says it
+    /// again, but for the end.
+    ///
+    /// # Errors
+    /// Redis does not confirm the subscription.
+    pub async fn notices(&self, participant_sid: &str) -> Result<Notices, BusError> {
+        Notices::open(&self.bus, participant_sid).await
     }
 }
 

@@ -17,6 +17,10 @@ pub const DELETE_INGRESS: Method = ingress_handler("DeleteIngress");
 pub const DELETE_WHIP_RESOURCE: Method = ingress_handler("DeleteWHIPResource");
 /// A WHIP session's PATCH: candidates, or an ICE restart; asked of the worker that has the resource (the topic).
 pub const ICE_RESTART_WHIP_RESOURCE: Method = ingress_handler("ICERestartWHIPResource");
+/// What the SFU says of a WHIP publisher that it has itself, asked of the worker that handed it over (the topic is the
+/// participant's SID). The one method of the service without claims.
+pub const WHIP_RTC_CONNECTION_NOTIFY: Method =
+    Method { claim: false, ..ingress_handler("WHIPRTCConnectionNotify") };
 
 const fn io_info(name: &'static str) -> Method {
     Method { queue: true, claim: true, ..Method::new("IOInfo", name) }

@@ -6,6 +6,7 @@
 //!   ▲                            │
 //!   └── one state at a time ── Reporters ── open ─► Reporter ◄── Status   (one per session)
 //! Handlers ── register ─► Registration ── recv ─► Request{reply}          (one per session)
+//!          ├─ notices ─► Notices ── changed ─► Notice                       (one per WHIP publisher that the SFU has itself)
 //!          └─ register_whip ─► whip::Resource ◄── whip::Peers             (any node, one per WHIP session)
 //! ```
 
@@ -14,6 +15,7 @@ mod handlers;
 mod io_info;
 pub mod messages;
 pub mod methods;
+mod notices;
 mod record;
 mod report;
 mod status;
@@ -23,6 +25,7 @@ pub use error::Error;
 pub use handlers::{Handlers, Registration, Reply, Request};
 pub use io_info::IoInfo;
 pub use livekit_protocol::IngressState;
+pub use notices::{Notice, Notices};
 pub use record::{AudioOptions, Encoding, Input, Invalid, Media, Record, Refusal, TrackSource, VideoOptions};
 pub use report::{Gone, Post, Reporter, Reporters};
 pub use status::{Audio, Outcome, Phase, Status, Video};

@@ -5,6 +5,7 @@
 mod http;
 mod lab;
 mod look_up;
+mod notices;
 mod outage;
 mod report;
 mod requests;
