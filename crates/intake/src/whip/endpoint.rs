@@ -22,7 +22,7 @@ use super::{
     context::Context,
     http::Seat,
     reply::{self, Problem},
-    request::{Action, Call, Decision, Elsewhere, Fragment, Request, offer_problem},
+    request::{Action, Call, Decision, Elsewhere, Fragment, Request, Sdp, offer_problem},
     resources::{PatchDone, PatchError, Whereabouts},
 };
 
@@ -101,7 +101,7 @@ async fn serve(context: &Arc<Context>, seat: &Seat, parts: &Parts, body: Body) -
         (&Method::OPTIONS, _) => Ok(reply::options(StatusCode::NO_CONTENT, methods)),
         (&Method::POST, None) => {
             let text = text(context, seat, parts, body).await?;
-            publish(context, client, parts, &path, key, &text).await
+            publish(context, client, parts, &path, key, text).await
         }
         (&Method::DELETE, Some(resource)) => {
             // Nothing is in it; a client that sends something anyway is not told off.
@@ -123,14 +123,14 @@ async fn publish(
     parts: &Parts,
     path: &Path,
     key: Option<StreamKey>,
-    offer: &str,
+    sdp: String,
 ) -> Result<Response, Problem> {
     let key = key.filter(|key| !key.is_empty());
     let key = key.ok_or_else(|| Problem::new(StatusCode::UNAUTHORIZED, "missing stream key"))?;
     if key.reveal().len() > KEY {
         return Err(Problem::new(StatusCode::NOT_FOUND, "unknown stream key"));
     }
-    let offer = Offer::read(offer).map_err(|error| offer_problem(&error.into()))?;
+    let offer = Offer::read(&sdp).map_err(|error| offer_problem(&error.into()))?;
     may_ask(context, client, &key)?;
     let (decision, decided) = oneshot::channel();
     let agent = parts.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
@@ -141,13 +141,14 @@ async fn publish(
         account: client.account,
         encoder: quote(agent.unwrap_or_default()),
         offer,
+        sdp: Sdp(sdp),
         decision,
         context: context.clone(),
     };
     match ask(context, Call::Publish(request), decided).await? {
-        Decision::Accept { resource, etag, sdp } => {
+        Decision::Accept { resource, etag, sdp, links } => {
             let location = format!("/{}/{resource}", path.raw_app);
-            Ok(reply::created(&location, &etag, &context.links, sdp))
+            Ok(reply::created(&location, &etag, context.links.iter().chain(&links), sdp))
         }
         Decision::Refuse(problem) => Err(problem),
     }

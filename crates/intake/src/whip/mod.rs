@@ -30,6 +30,7 @@ mod listener;
 mod net;
 mod options;
 mod publisher;
+mod relay;
 mod reply;
 mod request;
 mod resources;
@@ -40,7 +41,8 @@ pub use external::external_address;
 pub use listener::Listener;
 pub use options::{Address, Limits, Media, Options, Udp};
 pub use publisher::{Closer, Control, Event, Publisher, Why};
-pub use request::{Action, Call, Elsewhere, Fragment, Request, Status};
+pub use relay::{Passed, Patches, Relay, RelayAnswer, RelayEnd};
+pub use request::{Action, Call, Elsewhere, Fragment, Request, Sdp, Status};
 pub use resources::{PatchDone, PatchError, Resources};
 
 pub use crate::wrong_keys::{WrongKeyLimits, WrongKeys};

@@ -150,6 +150,12 @@ pub(super) struct Feed {
 #[derive(Debug)]
 pub(super) struct Closed(watch::Receiver<Option<Why>>);
 
+/// A [`Closer`] by itself.
+pub(super) fn closer() -> (Closer, Closed) {
+    let (closer, close) = watch::channel(None);
+    (Closer(Arc::new(closer)), Closed(close))
+}
+
 /// Both ends.
 pub(super) fn channel(offer: Offer, mailbox: Arc<Mailbox>) -> (Feed, Publisher) {
     let queue = Arc::new(Queue::default());

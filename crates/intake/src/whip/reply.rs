@@ -79,7 +79,12 @@ impl IntoResponse for Problem {
 }
 
 /// 201, with the SDP answer.
-pub(super) fn created(location: &str, etag: &str, links: &[HeaderValue], sdp: String) -> Response {
+pub(super) fn created<'a>(
+    location: &str,
+    etag: &str,
+    links: impl Iterator<Item = &'a HeaderValue>,
+    sdp: String,
+) -> Response {
     let mut response = (StatusCode::CREATED, sdp).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, SDP);

@@ -5,7 +5,7 @@ use std::{
     time::Instant,
 };
 
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode};
 use media::StreamKey;
 use rtc::whip::{Config, Mode, Offer, Peer};
 use tokio::sync::oneshot;
@@ -42,6 +42,8 @@ pub struct Request {
     pub encoder: String,
     /// What it would send.
     pub offer: Offer,
+    /// The offer as it came.
+    pub sdp: Sdp,
     pub(super) account: IpAddr,
     pub(super) decision: oneshot::Sender<Decision>,
     pub(super) context: Arc<Context>,
@@ -50,6 +52,16 @@ pub struct Request {
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Request({} from {} by {:?})", self.key, self.peer, self.encoder)
+    }
+}
+
+/// An offer as it came, at most 256 KiB. It holds an ice-pwd.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Sdp(pub String);
+
+impl fmt::Debug for Sdp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sdp({} bytes)", self.0.len())
     }
 }
 
@@ -71,6 +83,8 @@ pub enum Status {
     TooMany,
     /// 500: our fault.
     Internal,
+    /// 502: another server that has to do it refuses us, or cannot be understood.
+    BadGateway,
     /// 503: full, draining, or without Redis; worth trying again.
     Unavailable,
 }
@@ -85,6 +99,7 @@ impl From<Status> for StatusCode {
             Status::Conflict => Self::CONFLICT,
             Status::TooMany => Self::TOO_MANY_REQUESTS,
             Status::Internal => Self::INTERNAL_SERVER_ERROR,
+            Status::BadGateway => Self::BAD_GATEWAY,
             Status::Unavailable => Self::SERVICE_UNAVAILABLE,
         }
     }
@@ -92,7 +107,13 @@ impl From<Status> for StatusCode {
 
 /// The answer to a request, on its way to the connection.
 pub(super) enum Decision {
-    Accept { resource: String, etag: String, sdp: String },
+    Accept {
+        resource: String,
+        etag: String,
+        sdp: String,
+        /// Further `Link` headers.
+        links: Vec<HeaderValue>,
+    },
     Refuse(Problem),
 }
 
@@ -125,7 +146,7 @@ impl Request {
         let sockets = context.net.open(pending, route.mailbox());
         let (feed, publisher) = publisher::channel(self.offer, route.mailbox().clone());
         let claim = context.resources.claim(&resource, self.key, publisher.closer());
-        let accept = Decision::Accept { resource, etag: etag(&mut peer), sdp };
+        let accept = Decision::Accept { resource, etag: etag(&mut peer), sdp, links: Vec::new() };
         if self.decision.send(accept).is_err() {
             return Err(Error::Gone { peer: self.peer });
         }

@@ -224,7 +224,7 @@ pub(super) fn etag(peer: &mut Peer) -> String {
 }
 
 /// Whether `If-Match` (RFC 9110 section 13.1.1) names this tag. Some clients leave the quotes away.
-fn names(tags: &str, etag: &str) -> bool {
+pub(super) fn names(tags: &str, etag: &str) -> bool {
     let bare = |tag: &str| tag.trim().trim_start_matches("W/").trim_matches('"').to_owned();
     tags.trim() == "*" || tags.split(',').any(|tag| bare(tag) == bare(etag))
 }

@@ -11,6 +11,7 @@ mod endpoint;
 mod faults;
 mod paths;
 mod publisher;
+mod relay;
 mod ways;
 
 use std::{future::Future, net::IpAddr, time::Duration};
