@@ -56,6 +56,13 @@ impl Codec {
             Codec::Mp3 => "audio/mpeg",
         }
     }
+
+    /// The codec of a [`Codec::mime_type`], in capitals or not; `None` for one that is not known.
+    pub fn of_mime_type(mime_type: &str) -> Option<Self> {
+        use Codec::{Aac, Av1, H264, H265, Mp3, Opus, Vp8, Vp9};
+        let all = [H264, H265, Vp8, Vp9, Av1, Aac, Opus, Mp3];
+        all.into_iter().find(|codec| codec.mime_type().eq_ignore_ascii_case(mime_type))
+    }
 }
 
 impl fmt::Display for Codec {

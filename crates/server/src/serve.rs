@@ -130,6 +130,7 @@ async fn shared(
         launch,
         encoders,
         keys: Keys { api_key: config.api_key.clone(), api_secret: config.api_secret.reveal().to_owned() },
+        sfu: sfu(config)?,
         ws_url: config.ws_url.clone(),
         network: network(config),
         metrics: metrics.clone(),
@@ -138,6 +139,13 @@ async fn shared(
         processes: Arc::default(),
         govern: Arc::new(Govern::new(cores, metrics.clone())),
     })
+}
+
+/// livekit-server's own WHIP endpoint, where it is to be used.
+fn sfu(config: &Config) -> Result<Option<livekit::whip::Endpoint>> {
+    let enabled = config.whip_proxy_enabled;
+    let endpoint = enabled.then(|| livekit::whip::Endpoint::new(&config.ws_url)).transpose();
+    endpoint.context("whip_proxy_enabled: prepare requests to livekit-server (ws_url)")
 }
 
 fn costs(config: &Config) -> Costs {

@@ -10,6 +10,12 @@ pub struct Budget {
     /// From an accepted publisher to playable media; encoders send a keyframe every 2–4 s, some every 10 s.
     /// Past it: `source encoder not ready`.
     pub first_media: Duration,
+    /// The same for a publisher whose media goes to the SFU directly: the SFU tells what comes each 10 s, and the first time before
+    /// anybody can listen.
+    pub proxied_media: Duration,
+    /// So long the SFU may say nothing of a publisher that it has itself, as the Go worker allows: the bus may be away, while media
+    /// flows. Past it: `room disconnected unexpectedly`.
+    pub proxied_silence: Duration,
     /// A live publisher may send nothing for this long (fault 21: 30 s of silence survive). Past it: the same.
     pub silence: Duration,
     /// From `StartWorker` to `WorkerReady`: ~0.3 s on a quiet machine, several seconds on one that starts many. Past it the
@@ -60,6 +66,8 @@ impl Default for Budget {
             accept: Duration::from_secs(5),
             join: Duration::from_secs(15),
             first_media: Duration::from_secs(10),
+            proxied_media: Duration::from_secs(35),
+            proxied_silence: Duration::from_secs(180),
             silence: Duration::from_secs(30),
             worker_start: Duration::from_secs(10),
             worker_stall: Duration::from_millis(800),

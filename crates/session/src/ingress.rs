@@ -33,6 +33,8 @@ pub struct Settings {
     pub audio: bool,
     /// What the publisher sends goes to the room as it is: no worker is needed.
     pub forward: bool,
+    /// The publisher's media goes to the SFU directly, which has made a participant of it: no worker is needed, and no room to join.
+    pub proxied: bool,
 }
 
 impl Settings {
@@ -196,6 +198,8 @@ impl Ingress {
     /// The state as the control plane is to see it: the only place where it is made.
     pub fn status(&self) -> Status {
         let facts = &self.facts;
+        // What is proxied is measured by the SFU.
+        let measured = |rate: &Meter, told| if self.settings.proxied { told } else { rate.average_bps() };
         let (phase, error) = match &facts.ended {
             Some((why, _)) => final_phase(why, self.settings.reusable),
             None if self.tracks.any_published() => (Phase::Publishing, None),
@@ -204,12 +208,14 @@ impl Ingress {
         Status {
             phase,
             error,
-            video: facts
-                .video
-                .map(|video| VideoState { bitrate_bps: facts.video_rate.average_bps(), ..video }),
-            audio: facts
-                .audio
-                .map(|audio| AudioState { bitrate_bps: facts.audio_rate.average_bps(), ..audio }),
+            video: facts.video.map(|video| VideoState {
+                bitrate_bps: measured(&facts.video_rate, video.bitrate_bps),
+                ..video
+            }),
+            audio: facts.audio.map(|audio| AudioState {
+                bitrate_bps: measured(&facts.audio_rate, audio.bitrate_bps),
+                ..audio
+            }),
             room_sid: facts.room_sid.clone(),
             started: facts.started,
             ended: facts.ended.as_ref().map(|(_, at)| *at),
@@ -307,6 +313,9 @@ impl Ingress {
             return self.ignore(&Input::SourceAccepted(source));
         }
         self.facts.started = now;
+        if self.settings.proxied {
+            return self.begin_proxied(now);
+        }
         self.state = State::Joining;
         self.report(now);
         self.room = Room::Joining { by: now + self.budget.join };

@@ -1,6 +1,6 @@
 use media::{Codec, Kind, Layer, MediaTime, Quality};
 
-use crate::{Qualities, SourceId, Token, WorkerId};
+use crate::{AudioState, Qualities, SourceId, Token, VideoState, WorkerId};
 
 /// What happens to a session. Whatever names a source or a worker that is no longer the session's own is ignored.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,6 +48,15 @@ pub enum Input {
         info: SourceInfo,
         /// Real sizes, lowest first, at least one.
         layers: Vec<Layer>,
+    },
+    /// What the SFU says of a publisher that it has itself ([`Settings::proxied`](crate::Settings::proxied)), each 10 s or so.
+    Proxied {
+        /// The connection.
+        source: SourceId,
+        /// The pictures that it receives, if any.
+        video: Option<VideoState>,
+        /// The sound that it receives, if any.
+        audio: Option<AudioState>,
     },
     /// The publisher's own pictures go out as the top layer from here on, beginning with a key picture.
     Passing(SourceId),
@@ -282,6 +291,7 @@ impl Input {
             Input::RoomEnded(_) => "room ended",
             Input::Published(_) => "published",
             Input::Forwarded { .. } => "forwarded",
+            Input::Proxied { .. } => "proxied",
             Input::Wanted(_) => "wanted",
             Input::Withhold(_) => "withhold",
             Input::KeyframeNeeded(_) => "keyframe needed",

@@ -27,6 +27,7 @@ mod layers;
 mod meter;
 mod output;
 mod passing;
+mod proxied;
 mod qualities;
 mod reason;
 mod registry;

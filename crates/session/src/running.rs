@@ -35,6 +35,9 @@ impl Ingress {
             Input::Forwarded { source, info, layers } if self.sources.is_current(source) => {
                 self.forwarded(now, info, layers);
             }
+            Input::Proxied { source, video, audio } if self.sources.is_current(source) => {
+                self.proxied(now, video, audio);
+            }
             Input::Passing(source) if self.sources.is_current(source) => {
                 if self.layers.pass(now) {
                     self.apply_layers(now);
@@ -241,6 +244,9 @@ impl Ingress {
 
     /// `source` feeds the session from now on, through a worker of its own where one is needed.
     pub(crate) fn new_source(&mut self, now: Instant, source: SourceId) {
+        if self.settings.proxied {
+            return self.await_notices(now);
+        }
         self.media_by = Some(now + self.budget.first_media);
         self.silent_at = Some(now + self.budget.silence);
         (self.facts.video_rate, self.facts.audio_rate) = (Meter::default(), Meter::default());
@@ -334,7 +340,7 @@ impl Ingress {
         self.room
             .overdue(now)
             .or_else(|| (waiting && past(self.media_by)).then_some(Reason::NoMedia))
-            .or_else(|| (waiting && past(self.silent_at)).then_some(Reason::Silent))
+            .or_else(|| (waiting && past(self.silent_at)).then(|| self.silence()))
             .or_else(|| {
                 (self.room == Room::In && past(self.tracks.answer_by())).then_some(Reason::NotPublished)
             })

@@ -66,6 +66,11 @@ impl Tracks {
         awaited
     }
 
+    /// The SFU has it by itself.
+    pub(crate) fn proxied(&mut self, kind: Kind) {
+        self.of(kind).step = Step::Published;
+    }
+
     pub(crate) fn any_published(&self) -> bool {
         [&self.video, &self.audio].iter().any(|track| matches!(track.step, Step::Published))
     }

@@ -56,7 +56,7 @@ pub struct Config {
     pub tls: Option<Tls>,
     /// STUN and TURN servers that WHIP clients are told.
     pub whip_ice_servers: Vec<String>,
-    /// Let the SFU handle WHIP that is not transcoded.
+    /// Publishers of WHIP that is not transcoded are handed over to the SFU: their media does not come here.
     pub whip_proxy_enabled: bool,
     /// Logs.
     pub logging: Logging,
@@ -127,12 +127,6 @@ pub fn load(text: &str, env: Env) -> Result<Loaded, Invalid> {
     if !findings.unneeded.is_empty() {
         let keys = findings.unneeded.join(", ");
         warnings.push(format!("these keys of the Go worker are not needed here and change nothing: {keys}"));
-    }
-    if config.as_ref().is_some_and(|config| config.whip_proxy_enabled) {
-        warnings.push(
-            "whip_proxy_enabled changes nothing: WHIP streams that are not transcoded are passed on by this server itself"
-                .to_owned(),
-        );
     }
     match config {
         Some(config) if findings.problems.is_empty() => Ok(Loaded { config, warnings }),

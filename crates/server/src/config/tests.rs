@@ -253,10 +253,11 @@ fn ports_are_off_at_minus_one_and_default_at_zero() {
 }
 
 #[test]
-fn who_asks_for_the_proxy_is_told_that_it_is_not_needed() {
-    let warnings = |text: &str| load(&format!("{LEAST}{text}"), Env::default()).unwrap().warnings.len();
-    assert_eq!(warnings("whip_port: 8080\nwhip_proxy_enabled: false\n"), 0);
-    assert_eq!(warnings("whip_proxy_enabled: true\n"), 1);
+fn publishers_are_handed_over_to_the_sfu_only_where_it_is_asked_for() {
+    let loaded = |text: &str| load(&format!("{LEAST}{text}"), Env::default()).unwrap();
+    assert!(!loaded("").config.whip_proxy_enabled);
+    let asked = loaded("whip_proxy_enabled: true\n");
+    assert!(asked.config.whip_proxy_enabled && asked.warnings.is_empty());
 }
 
 #[test]

@@ -91,8 +91,9 @@ impl Supervisor {
             },
             _ => None,
         };
-        let forward = work == Work::WhipBypass;
-        let settings = settings(&record, asked.as_ref().err(), forward);
+        let proxied = work == Work::WhipBypass && self.shared.sfu.is_some();
+        let forward = work == Work::WhipBypass && !proxied;
+        let settings = Settings { proxied, ..settings(&record, asked.as_ref().err(), forward) };
         let setup = Setup {
             supervisor: self,
             hold,
@@ -126,5 +127,6 @@ fn settings(record: &bus::Record, refusal: Option<&Refusal>, forward: bool) -> S
         video: true,
         audio: true,
         forward,
+        proxied: false,
     }
 }

@@ -8,6 +8,7 @@ mod govern;
 mod mail;
 mod passage;
 mod processes;
+mod proxy;
 mod publisher;
 mod report;
 mod resource;
@@ -53,6 +54,8 @@ pub struct Shared {
     pub encoders: Vec<String>,
     /// Signs the participants' tokens.
     pub keys: Keys,
+    /// livekit-server's own WHIP endpoint, when it is to have publishers of untranscoded WHIP itself.
+    pub sfu: Option<livekit::whip::Endpoint>,
     /// livekit-server's WebSocket URL.
     pub ws_url: String,
     /// Where participants' media leaves from.

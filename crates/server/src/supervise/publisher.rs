@@ -26,6 +26,8 @@ pub enum Request {
 pub(super) enum Closer {
     Rtmp(rtmp::Closer),
     Whip(whip::Closer, whip::Control),
+    /// livekit-server has its media.
+    Proxied(whip::Closer),
 }
 
 impl From<rtmp::Request> for Request {
@@ -124,7 +126,7 @@ impl Closer {
     pub(super) fn close(&self, why: &Why) {
         match self {
             Self::Rtmp(closer) => closer.close(&why.broadcaster()),
-            Self::Whip(closer, _) => closer.close(&why.broadcaster()),
+            Self::Whip(closer, _) | Self::Proxied(closer) => closer.close(&why.broadcaster()),
         }
     }
 }

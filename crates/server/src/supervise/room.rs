@@ -148,16 +148,9 @@ impl Shared {
         video_codec: Codec,
         forward: bool,
     ) -> Options {
-        let claims = token::Claims {
-            identity: record.identity.clone(),
-            name: record.participant_name.clone(),
-            metadata: record.participant_metadata.clone(),
-            room: record.room.clone(),
-            ingress_id: record.ingress_id.clone(),
-        };
         Options {
             ws_url: self.ws_url.clone(),
-            token: TokenSource::minted(self.keys.clone(), claims),
+            token: TokenSource::minted(self.keys.clone(), token::Claims::of(record)),
             attributes: BTreeMap::from([(token::RESOURCE_ID.to_owned(), resource_id.to_owned())]),
             video_codec,
             red: false,

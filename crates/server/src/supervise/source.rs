@@ -72,6 +72,10 @@ impl Actor {
                 Request::Rtmp(request) => self.spawn(run(id, request, ways, sound)),
                 Request::Whip(request) => {
                     let flow = self.flow(id, &request, sound);
+                    if let whip::Flow::Proxied(_) = flow {
+                        // Others begin with the room.
+                        self.running.get_or_insert_with(|| self.shared.metrics.session(self.input, false));
+                    }
                     self.spawn(whip::run(id, *request, self.shared.clone(), ways, flow, passed_over))
                 }
             };

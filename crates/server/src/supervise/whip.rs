@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use intake::whip::{Control, Event, Mode, Offer, Publisher, Request, Track, Why};
+use livekit::token;
 use media::{Codec, Format, Kind, OpusHead, Packet, TrackId, Unit};
 use pass::simulcast::Best;
 use session::{Input, SourceEnd, SourceId, Why as End};
@@ -12,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Shared,
     actor::{Actor, FIRST},
-    forward,
+    forward, proxy,
     publisher::Closer,
     sound,
     source::{Stage, Tally, Ways},
@@ -24,10 +25,15 @@ pub(super) enum Flow {
     Forward(forward::Lane),
     /// A worker gets it.
     Worker(Box<sound::Lane>),
+    /// livekit-server has it already, from this participant.
+    Proxied(Box<token::Claims>),
 }
 
 impl Actor {
     pub(super) fn flow(&self, id: SourceId, request: &Request, sound: sound::Lane) -> Flow {
+        if self.ingress.is_proxied() {
+            return Flow::Proxied(Box::new(token::Claims::of(&self.record)));
+        }
         let Some(way) = &self.forward else { return Flow::Worker(Box::new(sound)) };
         let video = request.offer.video.as_ref().map(|video| (video.codec, request.offer.layers()));
         let channels = request.offer.audio.as_ref().map_or(2, |audio| audio.channels);
@@ -49,6 +55,12 @@ impl Actor {
     }
 }
 
+/// What packets and frames both go through.
+enum Way {
+    Forward(forward::Lane),
+    Worker(Box<sound::Lane>),
+}
+
 /// Answers the publisher and reads it to its end.
 pub(super) async fn run(
     id: SourceId,
@@ -58,14 +70,16 @@ pub(super) async fn run(
     flow: Flow,
     passed_over: CancellationToken,
 ) {
+    let (way, mode) = match flow {
+        Flow::Forward(lane) => (Way::Forward(lane), Mode::Packets),
+        Flow::Worker(sound) => (Way::Worker(sound), Mode::Frames),
+        // One that is passed over is told so when it is accepted.
+        Flow::Proxied(claims) => return proxy::run(id, request, shared, ways.mail, *claims).await,
+    };
     let mail = ways.mail.clone();
     // Whoever knows it may end the publisher: it is not the session's, which everybody in the room is told.
     let resource = crate::id::random("WH_");
     let _announced = shared.announce(&resource, &request.key).await;
-    let mode = match flow {
-        Flow::Forward(_) => Mode::Packets,
-        Flow::Worker(_) => Mode::Frames,
-    };
     let mut publisher = match request.accept(resource, mode).await {
         Ok(publisher) => publisher,
         Err(error) => {
@@ -87,9 +101,9 @@ pub(super) async fn run(
     for kind in offered(publisher.offer()) {
         mail.input(Input::SourceFormat { source: id, kind }).await;
     }
-    let end = match flow {
-        Flow::Forward(lane) => forward(id, &mut publisher, &ways, lane).await,
-        Flow::Worker(sound) => decode(id, &mut publisher, &ways, *sound).await,
+    let end = match way {
+        Way::Forward(lane) => forward(id, &mut publisher, &ways, lane).await,
+        Way::Worker(sound) => decode(id, &mut publisher, &ways, *sound).await,
     };
     mail.input(Input::SourceEnded { source: id, end }).await;
 }

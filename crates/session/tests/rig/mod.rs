@@ -17,6 +17,7 @@ pub const SETTINGS: Settings = Settings {
     video: true,
     audio: true,
     forward: false,
+    proxied: false,
 };
 
 pub struct Rig {
