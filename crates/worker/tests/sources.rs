@@ -27,7 +27,9 @@ async fn layers_are_fitted_anew_when_the_picture_changes_size() {
     rig.feed(&wide_packets, BOTH).await;
     rig.until(|rig| rig.count(Quality::Medium) == SMALL.frames).await;
     rig.format(VIDEO, upright_format).await;
-    rig.feed(&upright_packets, BOTH).await;
+    // The low layer is new: it is waited for when it has begun.
+    rig.feed(&upright_packets[..5], BOTH).await;
+    rig.pace(&upright_packets[5..], &Quality::ALL).await;
     rig.finish().await;
 
     assert_eq!(rig.layers.len(), 2, "{:?}", rig.layers);
