@@ -26,7 +26,7 @@ async fn sound_does_not_wait_for_the_pictures_of_a_wake_up() {
     rig.format(AUDIO, aac).await;
     let at = |n: usize| KEPT.pts(n);
     let (before, after): (Vec<_>, Vec<_>) = sound.into_iter().partition(|packet| packet.dts < at(10));
-    rig.feed(&interleave(&pictures[..10], &before), &[Quality::Low]).await;
+    rig.feed(&interleave(&pictures[..10], &before), &Quality::ALL).await;
     // Nobody watches, then somebody does: the kept pictures come at once, sound goes on behind them.
     for quality in Quality::ALL {
         rig.send(Command::Pause(quality)).await;
