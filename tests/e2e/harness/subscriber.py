@@ -1,11 +1,13 @@
 """A subscriber of a room: the Python SDK in a process of its own."""
 
 import itertools
+import os
+import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import clip
+from harness import clip, proc, wait
 from harness.lines import Event, Talker
 
 JOIN_S = 20
@@ -100,3 +102,14 @@ class Subscriber(Talker):
         self.tell(do="leave")
         self.process.exit_code(10)
         self.stop()
+
+
+def outlived(viewer: Subscriber, worker: int, by: signal.Signals) -> float:
+    """Sends a worker this signal, which is its end; seconds for which the picture stood still, until it moves again."""
+    mark = viewer.mark()
+    os.kill(worker, by)
+    wait.until(lambda: not proc.running(worker), 5, "the end of the worker")
+    viewer.wait_frame(10, viewer.mark(), count=60)
+    gap = viewer.longest_gap(mark)
+    print(f"the picture stood still for {1000 * gap:.0f} ms")
+    return gap
