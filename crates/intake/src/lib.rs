@@ -4,6 +4,7 @@
 
 pub mod rtmp;
 mod socket;
+pub mod url;
 mod waiting;
 pub mod whip;
 mod wrong_keys;

@@ -1,0 +1,3 @@
+//! Fetching http and https for URL ingresses.
+
+pub mod address;
