@@ -1,0 +1,104 @@
+//! https, in HTTP/1.1 and HTTP/2.
+
+use std::{convert::Infallible, net::SocketAddr};
+
+use http_body_util::Full;
+use hyper::{Response, Version, body::Bytes, service::service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::{net::TcpListener, task::JoinSet};
+use tokio_rustls::TlsAcceptor;
+
+use super::*;
+
+/// A server for `localhost` that answers with the HTTP version of the request, its certificate's authority, and how many
+/// connections it has had.
+struct Https {
+    addr: SocketAddr,
+    roots: Arc<rustls::RootCertStore>,
+    connections: Arc<Mutex<usize>>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Https {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn https(alpn: &[&str]) -> Https {
+    let certified = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::try_from(certified.signing_key.serialize_der()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config =
+        rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let mut config =
+        config.with_no_client_auth().with_single_cert(vec![certified.cert.der().clone()], key).unwrap();
+    config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(certified.cert.der().clone()).unwrap();
+
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let connections = Arc::new(Mutex::new(0));
+    let count = connections.clone();
+    let task = tokio::spawn(async move {
+        let mut served = JoinSet::new();
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            *count.lock().unwrap() += 1;
+            let acceptor = acceptor.clone();
+            served.spawn(async move {
+                let Ok(stream) = acceptor.accept(stream).await else { return };
+                let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                let service = service_fn(|request: hyper::Request<hyper::body::Incoming>| async move {
+                    let version = if request.version() == Version::HTTP_2 { "2" } else { "1.1" };
+                    Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(version.as_bytes()))))
+                });
+                let io = TokioIo::new(stream);
+                if h2 {
+                    let builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+                    builder.serve_connection(io, service).await.ok();
+                } else {
+                    hyper::server::conn::http1::Builder::new().serve_connection(io, service).await.ok();
+                }
+            });
+        }
+    });
+    Https { addr, roots: Arc::new(roots), connections, task }
+}
+
+impl Https {
+    fn url(&self, host: &str) -> Url {
+        Url::parse(&format!("https://{host}:{}/", self.addr.port())).unwrap()
+    }
+
+    fn fetcher(&self) -> Fetcher {
+        let resolver = Scripted::new(&[&["127.0.0.1"]]);
+        Fetcher::new(Options { roots: self.roots.clone(), resolver, ..options() }).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn the_server_chooses_the_version_and_one_connection_is_enough() {
+    for (alpn, version) in [(&["h2", "http/1.1"][..], "2"), (&["http/1.1"], "1.1"), (&[], "1.1")] {
+        let server = https(alpn).await;
+        let fetcher = server.fetcher();
+        for _ in 0..5 {
+            let fetched = fetcher.fetch(&server.url("localhost"), 10, once()).await.unwrap();
+            assert_eq!(fetched.bytes, version.as_bytes(), "{alpn:?}");
+        }
+        assert_eq!(*server.connections.lock().unwrap(), 1, "{alpn:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_not_for_the_name_or_from_nobody_known_is_refused() {
+    let server = https(&["h2"]).await;
+    let other = server.fetcher().open(&server.url("other.example"), Ask::default()).await.unwrap_err();
+    assert!(matches!(&other, Error::Tls { .. }), "{other}");
+    let stranger = Fetcher::new(Options { resolver: Scripted::new(&[&["127.0.0.1"]]), ..options() }).unwrap();
+    let unknown = stranger.open(&server.url("localhost"), Ask::default()).await.unwrap_err();
+    assert!(matches!(&unknown, Error::Tls { why, .. } if why.contains("UnknownIssuer")), "{unknown}");
+    assert_eq!(*server.connections.lock().unwrap(), 2, "neither is tried again");
+}
