@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! Fetcher::open ── retries ── redirects ── hyper's pool ── dial (resolve, check, connect, TLS)
-//!      └─ Opened { what the head says, body: Body (resumes by range) }
+//!      └─ Opened { what the head says, body: Body (resumes by range) } ── Spool (random access without ranges)
 //! ```
 
 pub mod address;
@@ -15,6 +15,7 @@ mod head;
 mod proxy;
 mod resolve;
 mod retry;
+mod spool;
 
 use std::{sync::Arc, time::Duration};
 
@@ -24,6 +25,7 @@ pub use fetcher::{Fetched, Fetcher, Opened, Setup};
 pub use proxy::Proxy;
 pub use resolve::{Resolve, System};
 use rustls::RootCertStore;
+pub use spool::{Filling, Spool};
 
 /// How a [`Fetcher`] is set up.
 pub struct Options {

@@ -6,6 +6,7 @@ mod limits;
 mod proxied;
 mod resume;
 mod server;
+mod spooled;
 mod tls;
 
 use std::{
