@@ -2,10 +2,15 @@
 
 use std::{convert::Infallible, net::SocketAddr};
 
-use http_body_util::Full;
-use hyper::{Response, Version, body::Bytes, service::service_fn};
+use futures_util::stream::{self, BoxStream, StreamExt};
+use http_body_util::StreamBody;
+use hyper::{
+    Request, Response, Version,
+    body::{Bytes, Frame, Incoming},
+    service::service_fn,
+};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
 use tokio_rustls::TlsAcceptor;
 
 use super::*;
@@ -16,6 +21,8 @@ struct Https {
     addr: SocketAddr,
     roots: Arc<rustls::RootCertStore>,
     connections: Arc<Mutex<usize>>,
+    /// One for each answer that is to be broken off.
+    cuts: Arc<Semaphore>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -42,18 +49,20 @@ async fn https(alpn: &[&str]) -> Https {
     let addr = listener.local_addr().unwrap();
     let connections = Arc::new(Mutex::new(0));
     let count = connections.clone();
+    let cuts = Arc::new(Semaphore::new(0));
+    let told = cuts.clone();
     let task = tokio::spawn(async move {
         let mut served = JoinSet::new();
         loop {
             let (stream, _) = listener.accept().await.unwrap();
             *count.lock().unwrap() += 1;
-            let acceptor = acceptor.clone();
+            let (acceptor, told) = (acceptor.clone(), told.clone());
             served.spawn(async move {
                 let Ok(stream) = acceptor.accept(stream).await else { return };
                 let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-                let service = service_fn(|request: hyper::Request<hyper::body::Incoming>| async move {
-                    let version = if request.version() == Version::HTTP_2 { "2" } else { "1.1" };
-                    Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(version.as_bytes()))))
+                let service = service_fn(|request| {
+                    let told = told.clone();
+                    async move { Ok::<_, Infallible>(answer(&request, told)) }
                 });
                 let io = TokioIo::new(stream);
                 if h2 {
@@ -65,7 +74,36 @@ async fn https(alpn: &[&str]) -> Https {
             });
         }
     });
-    Https { addr, roots: Arc::new(roots), connections, task }
+    Https { addr, roots: Arc::new(roots), connections, cuts, task }
+}
+
+/// The version that was spoken; at `/cut` the part of `noise(300_000)` that is asked for, broken off after 100 000 bytes when
+/// `cuts` lets it: a reset overtakes what is not sent yet.
+fn answer(
+    request: &Request<Incoming>,
+    cuts: Arc<Semaphore>,
+) -> Response<StreamBody<BoxStream<'static, io::Result<Frame<Bytes>>>>> {
+    let one = |bytes: &[u8]| {
+        let frame = Frame::data(Bytes::copy_from_slice(bytes));
+        stream::once(async { Ok(frame) })
+    };
+    if request.uri().path() != "/cut" {
+        let version = if request.version() == Version::HTTP_2 { "2" } else { "1.1" };
+        return Response::new(StreamBody::new(one(version.as_bytes()).boxed()));
+    }
+    let range = request.headers()["range"].to_str().unwrap();
+    let first: usize = range.trim_start_matches("bytes=").trim_end_matches('-').parse().unwrap();
+    let broken = stream::once(async move {
+        cuts.acquire().await.unwrap().forget();
+        Err(io::ErrorKind::BrokenPipe.into())
+    });
+    let frames = match first {
+        200_000 => one(&noise(300_000)[first..]).boxed(),
+        _ => one(&noise(300_000)[first..first + 100_000]).chain(broken).boxed(),
+    };
+    let response = Response::builder().status(206).header("etag", "\"v1\"");
+    let response = response.header("content-range", format!("bytes {first}-299999/300000"));
+    response.body(StreamBody::new(frames)).unwrap()
 }
 
 impl Https {
@@ -101,4 +139,23 @@ async fn a_certificate_that_is_not_for_the_name_or_from_nobody_known_is_refused(
     let unknown = stranger.open(&server.url("localhost"), Ask::default()).await.unwrap_err();
     assert!(matches!(&unknown, Error::Tls { why, .. } if why.contains("UnknownIssuer")), "{unknown}");
     assert_eq!(*server.connections.lock().unwrap(), 2, "neither is tried again");
+}
+
+/// HTTP/2 resets one stream and keeps the connection.
+#[tokio::test]
+async fn a_stream_that_is_reset_is_continued_on_the_same_connection() {
+    let server = https(&["h2"]).await;
+    let url = server.url("localhost").join("/cut").unwrap();
+    let mut opened = server.fetcher().open(&url, from(0)).await.unwrap();
+    assert_eq!((opened.size, opened.ranges), (Some(300_000), true));
+    let mut bytes = Vec::new();
+    while let Some(chunk) = opened.body.chunk().await.unwrap() {
+        bytes.extend_from_slice(&chunk);
+        if matches!(bytes.len(), 100_000 | 200_000) {
+            server.cuts.add_permits(1);
+        }
+    }
+    assert!(bytes == noise(300_000));
+    assert_eq!(server.cuts.available_permits(), 0, "both were broken off");
+    assert_eq!(*server.connections.lock().unwrap(), 1);
 }
