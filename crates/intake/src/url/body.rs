@@ -2,6 +2,7 @@
 
 use std::{fmt, time::Duration};
 
+use futures_util::future::BoxFuture;
 use http_body_util::BodyExt;
 use hyper::body::{Bytes, Incoming};
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -34,9 +35,8 @@ pub struct Body {
 
 enum State {
     Flowing(Incoming),
-    /// Cut, and to be continued with the next read, not before this time. The attempt is counted already, so that a read that
-    /// is dropped while it waits costs none.
-    Broken(Instant),
+    /// Cut, and the rest is being asked for. Kept here, so that a read that is dropped loses neither the request nor its count.
+    Resuming(BoxFuture<'static, Result<Answer, Failed>>),
     Ended,
     Failed(Error),
 }
@@ -90,10 +90,7 @@ impl Body {
             match &self.state {
                 State::Ended => return Ok(None),
                 State::Failed(error) => return Err(error.clone()),
-                State::Broken(at) => {
-                    let at = *at;
-                    self.resume(at).await?;
-                }
+                State::Resuming(_) => self.resume().await?,
                 State::Flowing(_) if self.head.end.is_some_and(|end| self.at >= end) => {
                     self.state = State::Ended
                 }
@@ -174,19 +171,20 @@ impl Body {
         match possible.then(|| self.retry.next(retry_after, rand::random())).flatten() {
             Some(wait) => {
                 debug!(origin = head::origin(&self.found), at = self.at, why = %error, "fetch will be continued");
-                self.state = State::Broken(Instant::now() + wait);
+                let (at, rest) = (Instant::now() + wait, self.rest());
+                self.state = State::Resuming(Box::pin(async move {
+                    sleep_until(at).await;
+                    rest.await
+                }));
                 Ok(())
             }
             None => Err(self.failed(error)),
         }
     }
 
-    /// Another attempt at the rest, at its time.
-    async fn resume(&mut self, at: Instant) -> Result<(), Error> {
-        let attempt = async {
-            sleep_until(at).await;
-            self.rest().await
-        };
+    /// The outcome of the attempt at the rest.
+    async fn resume(&mut self) -> Result<(), Error> {
+        let State::Resuming(attempt) = &mut self.state else { return Ok(()) };
         let answer = match self.deadline {
             None => attempt.await,
             Some((deadline, after)) => timeout_at(deadline, attempt).await.unwrap_or_else(|_| {
@@ -204,27 +202,32 @@ impl Body {
         }
     }
 
-    async fn rest(&self) -> Result<Answer, Failed> {
+    /// An attempt at the rest, apart from the body.
+    fn rest(&self) -> impl Future<Output = Result<Answer, Failed>> + Send + use<> {
         let last = self.ask.range.and_then(|range| range.last);
         let whole = self.at == 0 && self.ask.range.is_none();
         let range = (!whole).then_some(Range { first: self.at, last });
         let unchanged = range.and_then(|_| self.head.validator());
         let wanted = Wanted { range, unchanged, icy: self.ask.icy };
-        let changed = || Error::Changed { origin: head::origin(&self.found) };
-        let mut answer = self.fetcher.once(&self.found, &wanted).await;
-        // A signature in a redirect's target may be too old by now; the origin gives a new one.
-        let stale =
-            |failed: &Failed| matches!(failed.error, Error::Status { status: 401 | 403 | 404 | 410, .. });
-        if self.found != self.asked && answer.as_ref().is_err_and(stale) {
-            answer = self.fetcher.once(&self.asked, &wanted).await;
-        }
-        match answer {
-            // `If-Range` gives the whole of what is there now
-            Err(Failed { error: Error::NoRanges { .. }, .. }) if wanted.unchanged.is_some() => {
-                Err(changed().into())
+        let (fetcher, head) = (self.fetcher.clone(), self.head.clone());
+        let (found, asked) = (self.found.clone(), self.asked.clone());
+        async move {
+            let changed = || Error::Changed { origin: head::origin(&found) };
+            let mut answer = fetcher.once(&found, &wanted).await;
+            // A signature in a redirect's target may be too old by now; the origin gives a new one.
+            let stale =
+                |failed: &Failed| matches!(failed.error, Error::Status { status: 401 | 403 | 404 | 410, .. });
+            if found != asked && answer.as_ref().is_err_and(stale) {
+                answer = fetcher.once(&asked, &wanted).await;
             }
-            Ok(answer) if !self.head.continues_in(&answer.head) => Err(changed().into()),
-            other => other,
+            match answer {
+                // `If-Range` gives the whole of what is there now
+                Err(Failed { error: Error::NoRanges { .. }, .. }) if wanted.unchanged.is_some() => {
+                    Err(changed().into())
+                }
+                Ok(answer) if !head.continues_in(&answer.head) => Err(changed().into()),
+                other => other,
+            }
         }
     }
 }
