@@ -10,11 +10,11 @@ use url::Url;
 
 use crate::{
     ByteRange, Failure, Fetch, FetchId, Fetched, Output, Rendition, What, crypt::KeyBytes, limits,
-    playlist::Init, remember::Remember,
+    remember::Remember,
 };
 
-/// What names an init section: where it is, and what its playlist says of it.
-pub(crate) type InitName = (Url, std::sync::Arc<Init>);
+/// What names an init section.
+pub(crate) type InitName = (Url, Option<ByteRange>);
 
 /// Where tracks leave what is to be done.
 #[derive(Debug)]

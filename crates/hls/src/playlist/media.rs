@@ -55,6 +55,13 @@ pub(crate) struct Init {
     pub(crate) protection: Protection,
 }
 
+impl Init {
+    /// Whether these are the same bytes. The key is none of it: in a window that slides, the same section stands behind one key after the other.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.uri == other.uri && self.range == other.range
+    }
+}
+
 /// How bytes are encrypted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Protection {

@@ -99,7 +99,8 @@ impl Job {
 
     /// Keys and init section, before the segment itself.
     fn want(&mut self, desk: &Desk) -> Result<Want, Reason> {
-        let init = self.segment.init.clone().filter(|init| self.init_before.as_ref() != Some(init));
+        let init = self.segment.init.clone();
+        let init = init.filter(|init| !self.init_before.as_ref().is_some_and(|before| before.is_same(init)));
         let of_init = init.as_ref().map(|init| init.protection.clone());
         for protection in [Some(self.segment.protection.clone()), of_init].into_iter().flatten() {
             if let Some(url) = self.key_url(&protection)?
@@ -111,7 +112,7 @@ impl Job {
         if let Some(init) = init {
             let url = address::resolve(&self.base, &init.uri, What::Init)?;
             let range = init.range;
-            self.init = desk.inits.get(&(url.clone(), init));
+            self.init = desk.inits.get(&(url.clone(), range));
             if self.init.is_none() {
                 return Ok(Want { what: What::Init, url, range });
             }
@@ -163,8 +164,8 @@ impl Job {
             (What::Key, _) => desk.keys.put(url.clone(), KeyBytes::read(&body)?),
             (What::Init, Some(init)) => {
                 let key = self.key_url(&init.protection).ok().flatten().and_then(|url| desk.keys.get(&url));
-                let clear = self.clear(&init.protection, key, body)?;
-                desk.inits.put((url.clone(), init.clone()), clear);
+                let clear = if is_mp4(&body) { body } else { self.clear(&init.protection, key, body)? };
+                desk.inits.put((url.clone(), init.range), clear);
             }
             _ => return self.clear(&self.segment.protection, self.key, body).map(Some),
         }
@@ -218,4 +219,10 @@ impl Job {
             Step::Parked | Step::Fetching(_) => None,
         }
     }
+}
+
+/// Whether it is an MP4 in clear, whatever its playlist says: by RFC 8216 4.3.2.5 a key applies to the `EXT-X-MAP` after it, too,
+/// and a packager that forgets this has written a section that would otherwise be refused. Encrypted bytes look so once in 2^30.
+fn is_mp4(body: &Bytes) -> bool {
+    matches!(body.get(4..8), Some(b"ftyp" | b"styp" | b"moov" | b"sidx"))
 }
