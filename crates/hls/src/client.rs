@@ -1,6 +1,6 @@
 //! The client: one master playlist at most, one or two renditions, and whom an input is for.
 
-use std::time::Instant;
+use std::{fmt, time::Instant};
 
 use url::Url;
 
@@ -11,15 +11,19 @@ use crate::{
     track::Track,
 };
 
-/// An HLS stream that is being played.
-#[derive(Debug)]
+/// An HLS stream that is being played. `Debug` shows no address, which may have a token.
 pub struct Client {
     wish: Wish,
     state: State,
     desk: Desk,
 }
 
-#[derive(Debug)]
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("wish", &self.wish).finish_non_exhaustive()
+    }
+}
+
 enum State {
     /// Nothing was asked for yet.
     New(Url),
@@ -28,7 +32,6 @@ enum State {
     Over,
 }
 
-#[derive(Debug)]
 struct Playing {
     main: Track,
     audio: Option<Track>,

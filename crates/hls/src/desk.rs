@@ -17,7 +17,6 @@ use crate::{
 pub(crate) type InitName = (Url, Option<ByteRange>);
 
 /// Where tracks leave what is to be done.
-#[derive(Debug)]
 pub(crate) struct Desk {
     next: u64,
     pending: BTreeMap<FetchId, Pending>,

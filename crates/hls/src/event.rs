@@ -42,13 +42,19 @@ pub enum Input {
     },
 }
 
-/// What was fetched.
-#[derive(Debug, Clone)]
+/// What was fetched. `Debug` shows neither query nor bytes: they may be a token, and a key.
+#[derive(Clone)]
 pub struct Fetched {
     /// Where it came from in the end, after redirects.
     pub url: Url,
     /// All of it; where a range was asked for, exactly that range.
     pub body: Bytes,
+}
+
+impl fmt::Debug for Fetched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Fetched {{ {} bytes of {} }}", self.body.len(), Shown::of(&self.url))
+    }
 }
 
 /// A part of a file.

@@ -5,7 +5,6 @@ use std::collections::VecDeque;
 use crate::limits::REMEMBERED;
 
 /// The last [`REMEMBERED`] values; the oldest is forgotten first.
-#[derive(Debug)]
 pub(crate) struct Remember<K, V>(VecDeque<(K, V)>);
 
 impl<K: PartialEq, V: Clone> Remember<K, V> {

@@ -22,7 +22,6 @@ use job::{Continuity, Job, Progress};
 use reload::{Reload, Verdict};
 
 /// One rendition.
-#[derive(Debug)]
 pub(crate) struct Track {
     rendition: Rendition,
     url: Url,
@@ -43,7 +42,6 @@ pub(crate) struct Track {
 }
 
 /// The last segment that came through.
-#[derive(Debug)]
 struct Before {
     sequence: u64,
     discontinuities: u64,

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
 
 /// Crate → the crates of ours that it may use.
-const EDGES: [(&str, &[&str]); 11] = [
+const EDGES: [(&str, &[&str]); 12] = [
     ("media", &[]),
+    ("hls", &[]),
     ("rtmp", &["media"]),
     ("psrpc", &[]),
     ("rtc", &["media"]),
@@ -15,13 +16,14 @@ const EDGES: [(&str, &[&str]); 11] = [
     ("pipeline", &["media"]),
     ("worker", &["media", "pipeline"]),
     ("livekit", &["media", "psrpc", "rtc"]),
-    ("intake", &["media", "rtc", "rtmp"]),
+    ("intake", &["hls", "media", "rtc", "rtmp"]),
     ("server", &["intake", "livekit", "media", "pass", "pipeline", "psrpc", "session"]),
 ];
 
 /// Crate → what must not be in it, as the start of a dependency's name.
-const ABSENT: [(&str, &[&str]); 9] = [
+const ABSENT: [(&str, &[&str]); 10] = [
     ("media", &["tokio", "gstreamer", "str0m", "futures", "async"]),
+    ("hls", &["tokio", "gstreamer", "futures", "async", "hyper", "reqwest", "socket2"]),
     ("rtmp", &["tokio", "gstreamer", "str0m", "socket2"]),
     ("psrpc", &["livekit", "gstreamer", "str0m"]),
     ("rtc", &["tokio", "gstreamer", "livekit"]),

@@ -125,13 +125,9 @@ impl Media {
     /// The segment that plays at a moment, else the nearest one. `None` where the playlist tells no times.
     pub(crate) fn at_moment(&self, moment: SystemTime) -> Option<u64> {
         let timed = || self.segments.iter().filter_map(|s| Some((s.sequence, s.at?)));
-        // Half a segment early is nearer than half a segment late: the comparison has a tolerance of a tenth of a second.
+        // Times are rounded: a segment that begins a tenth of a second later is the one that was meant.
         let moment = moment + Duration::from_millis(100);
-        timed()
-            .filter(|(_, at)| *at <= moment)
-            .last()
-            .or_else(|| timed().next())
-            .map(|(sequence, _)| sequence)
+        timed().rfind(|(_, at)| *at <= moment).or_else(|| timed().next()).map(|(sequence, _)| sequence)
     }
 
     fn at_offset(&self, offset: f64) -> u64 {

@@ -18,7 +18,6 @@ use crate::{
 };
 
 /// A segment on its way.
-#[derive(Debug)]
 pub(super) struct Job {
     pub(super) segment: Segment,
     base: Base,
@@ -41,7 +40,6 @@ pub(super) struct Continuity {
     pub(super) hole: bool,
 }
 
-#[derive(Debug)]
 enum Step {
     /// Not before this time.
     Waiting(Instant),

@@ -7,7 +7,6 @@ use url::Url;
 use crate::{Failure, Reason, Shown, What, limits, playlist::Media};
 
 /// The loading of one playlist.
-#[derive(Debug)]
 pub(super) struct Reload {
     /// `None` while it is being loaded, and when it is complete.
     due: Option<Instant>,
