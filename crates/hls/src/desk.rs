@@ -48,6 +48,7 @@ impl Desk {
     ) -> FetchId {
         let limit = match what {
             What::Playlist => limits::PLAYLIST,
+            What::Segment if rendition == Rendition::Audio => limits::SEGMENT_AUDIO,
             What::Segment => limits::SEGMENT,
             What::Init => limits::INIT,
             What::Key => limits::KEY,

@@ -22,6 +22,9 @@ pub const URI: usize = 8 << 10;
 /// The longest segment, in bytes: 10 s of 50 Mbit/s. It is the `limit` of a segment's fetch.
 pub const SEGMENT: usize = 64 << 20;
 
+/// The longest segment of sound alone, in bytes: 10 s of five channels of 24 bits, uncompressed.
+pub const SEGMENT_AUDIO: usize = 8 << 20;
+
 /// The longest init section, in bytes: those of real encoders are under 4 KiB.
 pub const INIT: usize = 1 << 20;
 

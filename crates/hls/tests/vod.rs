@@ -228,6 +228,32 @@ fn the_variant_that_fits_best_and_its_sound() {
 }
 
 #[test]
+fn portrait_is_measured_by_its_short_side() {
+    let variant = |size: &str| format!("#EXT-X-STREAM-INF:BANDWIDTH=1,RESOLUTION={size}\n{size}.m3u8\n");
+    let master = format!("#EXTM3U\n{}{}{}", variant("360x640"), variant("720x1280"), variant("1080x1920"));
+    let wish = Wish { most_lines: 720, ..Wish::default() };
+    let seen = play(&mut Files::of(&[("index.m3u8", &master)]), wish);
+    assert_eq!(seen.chosen[0].size, Some((720, 1280)));
+}
+
+#[test]
+fn a_key_of_both_renditions_is_fetched_once() {
+    use aes::cipher::{BlockModeEncrypt, KeyIvInit, block_padding::Pkcs7};
+    let key = *b"0123456789abcdef";
+    let master = "#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"a\",URI=\"a.m3u8\"\n\
+        #EXT-X-STREAM-INF:BANDWIDTH=1,AUDIO=\"a\"\nv.m3u8\n";
+    let list = vod("#EXT-X-KEY:METHOD=AES-128,URI=\"once.key\",IV=0x01\n#EXTINF:4,\nx.ts\n");
+    let mut files = Files::of(&[("index.m3u8", master), ("a.m3u8", &list), ("v.m3u8", &list)]);
+    files.0.insert("once.key".into(), Bytes::copy_from_slice(&key));
+    let cbc = cbc::Encryptor::<aes::Aes128>::new(&key.into(), &1_u128.to_be_bytes().into());
+    files.0.insert("x.ts".into(), cbc.encrypt_padded_vec::<Pkcs7>(b"clear").into());
+    let seen = play(&mut files, Wish::default());
+    assert_eq!(seen.failed, None);
+    assert_eq!(seen.data.iter().map(|(_, d)| &*d.bytes).collect::<Vec<_>>(), [b"clear"; 2]);
+    assert_eq!((seen.fetched("x.ts"), seen.fetched("once.key")), (2, 1));
+}
+
+#[test]
 fn a_master_playlist_that_cannot_be_played_says_why() {
     let cases = [
         (
