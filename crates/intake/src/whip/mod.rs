@@ -46,4 +46,4 @@ pub use request::{Action, Call, Elsewhere, Fragment, Request, Sdp, Status};
 pub use resources::{PatchDone, PatchError, Resources};
 
 pub use crate::wrong_keys::{WrongKeyLimits, WrongKeys};
-pub use rtc::whip::{Mode, Offer, Stats, Track};
+pub use rtc::whip::{Mode, Offer, RESENDABLE, Stats, Track};

@@ -6,9 +6,11 @@
 use std::time::Duration;
 
 mod best;
+mod gate;
 mod layers;
 
 pub use best::Best;
+pub use gate::{Gate, Verdict};
 pub use layers::Layers;
 
 /// Layers that are told apart.

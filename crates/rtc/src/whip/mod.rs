@@ -21,4 +21,5 @@ pub use error::Error;
 pub use fragment::{Fragment, FragmentError};
 pub use offer::{Audio, Offer, OfferError, Video};
 pub use peer::Peer;
+pub use streams::RESENDABLE;
 pub use types::{Config, Event, Local, Mode, Patched, Stats, Track};

@@ -28,7 +28,7 @@ const MAX_GUESSES: usize = 8;
 
 /// Of a gap in a stream's numbers the engine has so many asked for again. What is behind a longer one makes no picture before
 /// the next keyframe, and the subscribers' own requests take a second to come.
-pub(super) const RESENDABLE: u64 = 100;
+pub const RESENDABLE: u64 = 100;
 
 /// A layer of which nothing came for so long is not sent.
 const RECENT: Duration = Duration::from_secs(2);

@@ -5,10 +5,10 @@ use std::{
     time::Instant,
 };
 
-use intake::whip::{Control, Track};
+use intake::whip::{Control, RESENDABLE, Track};
 use livekit::room::Participant;
 use media::{Codec, Layer, MediaTime, Output, Quality, RtpPacket};
-use pass::simulcast::Layers;
+use pass::simulcast::{Gate, Layers, Verdict};
 use session::{Input, Qualities, SoundWay, SourceId, SourceInfo};
 
 use crate::metrics::{Metrics, Origin};
@@ -28,8 +28,6 @@ struct Inner {
     feeding: Option<Feeding>,
     /// Nobody watches them.
     paused: Qualities,
-    /// Nothing of them goes out before the next key picture.
-    waiting: Qualities,
 }
 
 /// The connection that feeds the session.
@@ -38,8 +36,7 @@ struct Feeding {
     control: Control,
     /// Which of its layers is which.
     places: [Option<usize>; 3],
-    /// The number of the first packet of each layer that went out: older ones that are late belong to pictures that did not.
-    first: [u64; 3],
+    gates: [Gate; 3],
 }
 
 impl Forward {
@@ -60,8 +57,8 @@ impl Forward {
     /// This connection feeds the session from now on.
     pub(super) fn follow(&self, source: SourceId, control: Control) {
         let mut inner = self.lock();
-        inner.feeding = Some(Feeding { source, control, places: [None; 3], first: [0; 3] });
-        inner.waiting = Qualities::ALL;
+        let gates = [0; 3].map(|_| Gate::new(RESENDABLE));
+        inner.feeding = Some(Feeding { source, control, places: [None; 3], gates });
     }
 
     /// Nothing of this layer goes out.
@@ -74,7 +71,9 @@ impl Forward {
     pub(super) fn resume(&self, quality: Quality) {
         let mut inner = self.lock();
         inner.paused = inner.paused.iter().filter(|paused| *paused != quality).collect();
-        inner.waiting = inner.waiting.iter().chain([quality]).collect();
+        if let Some(feeding) = &mut inner.feeding {
+            feeding.gates[usize::from(quality.number())].close();
+        }
         // What was kept back is no loss, and what comes late of it means nothing.
         if let Some(room) = self.room.get() {
             room.pause(Output::Video(quality));
@@ -116,8 +115,10 @@ impl Forward {
 
     fn send(&self, source: SourceId, output: Output, packet: RtpPacket) {
         let Some(room) = self.room.get() else { return };
-        if !self.lock().lets(source, output, &packet) {
-            return;
+        match self.lock().judge(source, output, &packet) {
+            Verdict::Send => {}
+            Verdict::Keep => return,
+            Verdict::Cut => return room.pause(output),
         }
         if packet.marker || output == Output::Audio {
             match output {
@@ -135,23 +136,15 @@ impl Forward {
 }
 
 impl Inner {
-    fn lets(&mut self, source: SourceId, output: Output, packet: &RtpPacket) -> bool {
+    fn judge(&mut self, source: SourceId, output: Output, packet: &RtpPacket) -> Verdict {
         let Some(feeding) = self.feeding.as_mut().filter(|feeding| feeding.source == source) else {
-            return false;
+            return Verdict::Keep;
         };
-        let Output::Video(quality) = output else { return true };
-        if self.paused.contains(quality) {
-            return false;
+        match output {
+            Output::Audio => Verdict::Send,
+            Output::Video(quality) if self.paused.contains(quality) => Verdict::Keep,
+            Output::Video(quality) => feeding.gates[usize::from(quality.number())].judge(packet),
         }
-        let first = &mut feeding.first[usize::from(quality.number())];
-        if self.waiting.contains(quality) {
-            if !packet.keyframe {
-                return false;
-            }
-            *first = packet.sequence;
-            self.waiting = self.waiting.iter().filter(|waiting| *waiting != quality).collect();
-        }
-        packet.sequence >= *first
     }
 }
 
