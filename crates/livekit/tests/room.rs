@@ -145,6 +145,42 @@ async fn a_second_track_comes_later_and_sizes_may_change() {
 }
 
 #[tokio::test]
+async fn messages_and_attributes_reach_the_room() {
+    let server = Server::start().await;
+    let (room, mut events) = room::join(server.options()).await.unwrap();
+    room.publish_audio(audio()).unwrap();
+    let mut player = Player::new(Codec::H264);
+    player.play_until(&room, &mut events, "connected", |e| *e == Event::Connected).await;
+    let mut viewer = Viewer::join(&server).await;
+    player.play_while(&room, &mut events, within("the sound is heard", viewer.next())).await;
+
+    // One at a time: the SFU keeps none for a channel that is not open yet.
+    let heard = async {
+        for number in 0_u8.. {
+            room.send_data("topic", &[number]);
+            viewer.next().await;
+            if viewer.messages.len() >= 3 {
+                break;
+            }
+        }
+    };
+    player.play_while(&room, &mut events, within("messages are heard", heard)).await;
+    let numbers: Vec<u8> = viewer.messages.iter().map(|(_, _, payload)| payload[0]).collect();
+    assert!(numbers.is_sorted(), "in order: {numbers:?}");
+    assert!(viewer.messages.iter().all(|(from, topic, _)| from == "obs" && topic == "topic"));
+
+    room.set_attribute("a.key", "5");
+    let set = server.participant("the attribute is there", |p| p["attributes"]["a.key"] == "5");
+    let listed = player.play_while(&room, &mut events, set).await;
+    assert_eq!(listed["attributes"][token::INGRESS_ID], "IN_1", "the others stay");
+    room.set_attribute("a.key", "");
+    let gone = server.participant("the attribute is gone", |p| p["attributes"].get("a.key").is_none());
+    player.play_while(&room, &mut events, gone).await;
+    viewer.leave().await;
+    room.leave().await;
+}
+
+#[tokio::test]
 async fn one_layer_of_vp8_is_published_without_simulcast() {
     let server = Server::start().await;
     let options = room::Options { video_codec: Codec::Vp8, red: true, ..server.options() };

@@ -33,6 +33,9 @@ impl Task {
                 link.peer.request_keyframe(now, quality);
             }
         }
+        if link.peer.is_data_open() {
+            self.shared.take_messages(|message| link.peer.send_data(now, message))?;
+        }
         Ok(())
     }
 

@@ -1,5 +1,5 @@
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
@@ -58,6 +58,8 @@ pub(super) struct Told {
     pub(super) video: Option<(String, Vec<Layer>)>,
     /// Track id.
     pub(super) audio: Option<String>,
+    /// Those set since the join.
+    pub(super) attributes: BTreeMap<String, String>,
     pub(super) offers: u32,
     pub(super) last_offer: Option<SessionDescription>,
     /// The server's answers to our tracks: one each.

@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use livekit_protocol::{
-    AddTrackRequest, AudioTrackFeature, DisconnectReason, JoinResponse, LeaveRequest, SessionDescription,
-    SimulcastCodec, SubscribedQuality, SubscribedQualityUpdate, SyncState, TrackPublishedResponse, TrackType,
-    UpdateLocalVideoTrack, UpdateParticipantMetadata, VideoLayer, VideoQuality, leave_request, video_layer,
+    AddTrackRequest, AudioTrackFeature, DataPacket, DisconnectReason, JoinResponse, LeaveRequest,
+    SessionDescription, SimulcastCodec, SubscribedQuality, SubscribedQualityUpdate, SyncState,
+    TrackPublishedResponse, TrackType, UpdateLocalVideoTrack, UpdateParticipantMetadata, UserPacket,
+    VideoLayer, VideoQuality, data_packet, leave_request, video_layer,
 };
 use livekit_signaling::SignalOptions;
 use media::{Codec, Layer, Quality};
+use prost::Message as _;
 
 use super::{AudioTrack, VideoTrack};
 
@@ -117,6 +119,12 @@ pub(super) fn attributes(attributes: &BTreeMap<String, String>) -> UpdatePartici
 pub(super) fn resize(track_sid: &str, layers: &[Layer]) -> UpdateLocalVideoTrack {
     let (width, height) = layers.last().map_or((0, 0), |top| (top.width, top.height));
     UpdateLocalVideoTrack { track_sid: track_sid.into(), width, height }
+}
+
+/// A message to all in the room, as it goes over the data channel. Who sends it is for the server to say.
+pub(super) fn data(topic: &str, payload: &[u8]) -> Vec<u8> {
+    let user = UserPacket { payload: payload.to_vec(), topic: Some(topic.into()), ..UserPacket::default() };
+    DataPacket { value: Some(data_packet::Value::User(user)), ..DataPacket::default() }.encode_to_vec()
 }
 
 pub(super) fn leave() -> LeaveRequest {

@@ -50,10 +50,17 @@ impl Link {
             self.say(Message::AddTrack(messages::add_audio(track, red, &cid, &options.stream)));
             self.told.audio = Some(cid);
         }
+        if desired.data {
+            self.peer.add_data();
+        }
         if let Some(sdp) = self.peer.offer(now)? {
             self.send_offer(now, sdp);
         }
         self.resize(desired);
+        if self.told.attributes != desired.attributes {
+            self.told.attributes.clone_from(&desired.attributes);
+            self.say(Message::UpdateMetadata(messages::attributes(&desired.attributes)));
+        }
         Ok(())
     }
 

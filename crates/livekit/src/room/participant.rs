@@ -13,6 +13,7 @@ use super::{
     AudioTrack, Events, Options, VideoTrack,
     backoff::Backoff,
     link::{Failure, Link},
+    messages,
     outbox::{CHANNEL, Outbox},
     shared::Shared,
     task::Task,
@@ -137,6 +138,18 @@ impl Participant {
     /// keyframe's first, follows the last one without a gap.
     pub fn pause(&self, output: Output) {
         self.inner.shared.packets.cut(output);
+    }
+
+    /// Sets an attribute of this participant, now or as soon as the room can be reached; again by itself after a full rejoin. An empty value
+    /// removes it.
+    pub fn set_attribute(&self, name: &str, value: &str) {
+        self.inner.shared.set_attribute(name, value);
+    }
+
+    /// Sends a message to all who are in the room, on the reliable channel. Never waits: some wait for the room, and then the oldest is lost.
+    /// `payload`: LiveKit's clients expect at most some 15 000 bytes.
+    pub fn send_data(&self, topic: &str, payload: &[u8]) {
+        self.inner.shared.send(messages::data(topic, payload));
     }
 
     /// Frames or packets that were dropped because the room did not take them in time.

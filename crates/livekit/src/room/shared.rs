@@ -1,4 +1,7 @@
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use media::{Encoded, Layer, Output, RtpPacket};
 use tokio::sync::Notify;
@@ -8,6 +11,9 @@ use super::{
     lanes::{Lanes, Packet},
 };
 
+/// Messages that wait for their channel; a room that takes none for longer misses the oldest.
+const MAX_MESSAGES: usize = 32;
+
 /// What the handles of a participant and its task both see.
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -16,6 +22,8 @@ pub(super) struct Shared {
     pub(super) frames: Lanes<Encoded>,
     pub(super) packets: Lanes<Packet>,
     desired: Mutex<Desired>,
+    /// Encoded, oldest first.
+    messages: Mutex<VecDeque<Vec<u8>>>,
     /// There is something new.
     pub(super) changed: Notify,
 }
@@ -27,6 +35,10 @@ pub(super) struct Desired {
     version: u64,
     pub(super) video: Option<VideoTrack>,
     pub(super) audio: Option<AudioTrack>,
+    /// A channel for messages.
+    pub(super) data: bool,
+    /// Our own, beside those that the participant joined with. Empty ones are removed.
+    pub(super) attributes: BTreeMap<String, String>,
 }
 
 impl Shared {
@@ -36,6 +48,7 @@ impl Shared {
             frames: Lanes::new(),
             packets: Lanes::new(),
             desired: Mutex::default(),
+            messages: Mutex::default(),
             changed: Notify::new(),
         }
     }
@@ -117,6 +130,44 @@ impl Shared {
         self.note(desired, known)
     }
 
+    /// Sets one of our attributes; an empty value removes it.
+    pub(super) fn set_attribute(&self, name: &str, value: &str) {
+        let mut desired = self.lock();
+        let old = desired.attributes.insert(name.to_owned(), value.to_owned());
+        let changed = old.as_deref() != Some(value);
+        self.note(desired, changed);
+    }
+
+    /// Queues a message; the oldest makes room where there is none.
+    pub(super) fn send(&self, message: Vec<u8>) {
+        let mut messages = self.messages();
+        if messages.len() >= MAX_MESSAGES {
+            messages.pop_front();
+        }
+        messages.push_back(message);
+        drop(messages);
+        let mut desired = self.lock();
+        let new = !std::mem::replace(&mut desired.data, true);
+        self.note(desired, new);
+        self.changed.notify_one();
+    }
+
+    /// Gives the messages to `take`, oldest first, until it says no; that one is kept.
+    pub(super) fn take_messages<E>(&self, mut take: impl FnMut(&[u8]) -> Result<bool, E>) -> Result<(), E> {
+        let mut messages = self.messages();
+        while let Some(message) = messages.front() {
+            if !take(message)? {
+                break;
+            }
+            messages.pop_front();
+        }
+        Ok(())
+    }
+
+    fn messages(&self) -> MutexGuard<'_, VecDeque<Vec<u8>>> {
+        self.messages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn note(&self, mut desired: MutexGuard<'_, Desired>, changed: bool) -> bool {
         if changed {
             desired.version += 1;
@@ -155,6 +206,23 @@ mod tests {
             assert_eq!(shared.write(frame.clone()), !forward);
             assert_eq!(shared.forward(Output::Audio, packet.clone()), forward);
         }
+    }
+
+    #[test]
+    fn messages_wait_in_order_and_the_oldest_makes_room() {
+        let shared = Shared::new(false);
+        (0..40).for_each(|number| shared.send(vec![number]));
+        let mut taken = vec![];
+        let mut take = |message: &[u8]| {
+            taken.push(message[0]);
+            Ok::<bool, ()>(taken.len() != 2)
+        };
+        shared.take_messages(&mut take).unwrap();
+        shared.take_messages(&mut take).unwrap();
+        assert_eq!((taken.len(), &taken[..4]), (33, &[8, 9, 9, 10][..]), "one that was not taken is kept");
+        let mut desired = Desired::default();
+        shared.read_desired(&mut desired);
+        assert!(desired.data);
     }
 
     #[test]

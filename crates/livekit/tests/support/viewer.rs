@@ -5,12 +5,13 @@ use std::{
 };
 
 use livekit_protocol::{
-    SessionDescription, SignalTarget, TrickleRequest, UpdateTrackSettings, VideoQuality, signal_request,
-    signal_response,
+    DataPacket, SessionDescription, SignalTarget, TrickleRequest, UpdateTrackSettings, VideoQuality,
+    data_packet, signal_request, signal_response,
 };
 use livekit_signaling::{SignalClient, SignalEvent, SignalEvents, SignalOptions};
 use livekit_token::{AccessToken, VideoGrants};
 use media::Kind;
+use prost::Message as _;
 use str0m::{
     Candidate, Event, Input, Output, Rtc,
     change::SdpOffer,
@@ -29,6 +30,8 @@ pub struct Viewer {
     socket: UdpSocket,
     local: SocketAddr,
     kinds: HashMap<Mid, Kind>,
+    /// Who sent it, topic, payload.
+    pub messages: Vec<(String, String, Vec<u8>)>,
 }
 
 /// A whole frame, in order, as it came out of the jitter buffer.
@@ -53,7 +56,7 @@ impl Viewer {
         let local = socket.local_addr().unwrap();
         let mut rtc = Rtc::builder().build(Instant::now());
         rtc.add_local_candidate(Candidate::host(local, Protocol::Udp).unwrap());
-        Self { client, signals, rtc, socket, local, kinds: HashMap::new() }
+        Self { client, signals, rtc, socket, local, kinds: HashMap::new(), messages: vec![] }
     }
 
     /// Asks the SFU for a layer of a track.
@@ -120,6 +123,13 @@ impl Viewer {
                     self.kinds.insert(added.mid, if audio { Kind::Audio } else { Kind::Video });
                 }
                 Output::Event(Event::MediaData(data)) => return Ok(self.seen(&data)),
+                Output::Event(Event::ChannelData(data)) => {
+                    let packet = DataPacket::decode(&data.data[..]).unwrap();
+                    if let Some(data_packet::Value::User(user)) = packet.value {
+                        let topic = user.topic.unwrap_or_default();
+                        self.messages.push((packet.participant_identity, topic, user.payload));
+                    }
+                }
                 Output::Event(_) => {}
             }
         }

@@ -3,6 +3,7 @@
 
 mod cadence;
 mod config;
+mod data;
 mod epoch;
 mod error;
 mod event;

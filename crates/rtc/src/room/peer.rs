@@ -13,7 +13,10 @@ use str0m::{
     stats::MediaEgressStats,
 };
 
-use super::{Config, Epoch, Error, Event, Keyframes, OutputStats, Pacer, send::Forward, track::Track};
+use super::{
+    Config, Epoch, Error, Event, Keyframes, OutputStats, Pacer, data::DataChannel, send::Forward,
+    track::Track,
+};
 
 /// Packets of a layer that can be sent again, and for how long.
 const RESENDS_KEPT: usize = 2048;
@@ -30,6 +33,7 @@ pub struct Room {
     pub(super) rtc: Rtc,
     pub(super) video: Option<Track>,
     pub(super) audio: Option<Track>,
+    pub(super) data: DataChannel,
     pending: Option<SdpPendingOffer>,
     pub(super) connected: bool,
     /// There when packets are forwarded, and frames are not.
@@ -48,6 +52,7 @@ impl Room {
             rtc: config.build(now)?,
             video: None,
             audio: None,
+            data: DataChannel::None,
             pending: None,
             connected: false,
             forward: config.forward.then(Forward::new),
@@ -103,6 +108,7 @@ impl Room {
         for track in self.video.iter_mut().chain(&mut self.audio).filter(|track| track.mid.is_none()) {
             track.offer(&mut changes);
         }
+        self.data.offer(&mut changes);
         if restart {
             changes.ice_restart(true);
         }
@@ -240,6 +246,7 @@ impl Room {
                 self.request_keyframes(now);
                 self.events.push_back(Event::Connected);
             }
+            str0m::Event::ChannelOpen(id, _) => self.data.opened(id),
             str0m::Event::Closed => self.events.push_back(Event::Closed),
             str0m::Event::IceConnectionStateChange(state) if self.connected => {
                 self.events.push_back(Event::Path(state != IceConnectionState::Disconnected));
