@@ -21,6 +21,34 @@ pub enum Error {
         /// The deadline.
         seconds: u64,
     },
+    /// A server did not get to the stream's start within [`crate::limits::PLAY_DEADLINE`].
+    #[error("byte {at}: the stream did not start within {seconds} s, still {stage}")]
+    NoPlay {
+        /// How much had come.
+        at: u64,
+        /// How far the session had got.
+        stage: &'static str,
+        /// The deadline.
+        seconds: u64,
+    },
+    /// A server said that it plays, and then nothing came for [`crate::limits::FIRST_MEDIA`].
+    #[error("byte {at}: the server sent nothing of the stream for {seconds} s: does anybody publish it?")]
+    NoMedia {
+        /// How much had come.
+        at: u64,
+        /// The deadline.
+        seconds: u64,
+    },
+    /// A server said no, or ended the stream with an error.
+    #[error("the server refused {call}: {code}{}{text}", if text.is_empty() { "" } else { ": " })]
+    Refused {
+        /// What was asked for: `connect`, `createStream`, `play`, or the running stream.
+        call: &'static str,
+        /// The server's `code`: `NetStream.Play.StreamNotFound`. Bounded, free of control characters and of the stream's name.
+        code: String,
+        /// The server's `description`, likewise.
+        text: String,
+    },
     /// More bytes before our answer to `publish` than any encoder sends.
     #[error("byte {at}: over {limit} bytes while {stage}")]
     Unauthenticated {
@@ -156,7 +184,8 @@ pub enum Error {
 /// What a first byte that is not 3 most likely is.
 fn guess(first: u8) -> &'static str {
     match first {
-        b'G' | b'P' | b'H' | b'O' | b'D' => " (an HTTP request?)",
+        b'H' => " (HTTP?)",
+        b'G' | b'P' | b'O' | b'D' => " (an HTTP request?)",
         0x16 => " (TLS: an rtmps:// URL?)",
         6 | 8 | 9 => " (RTMPE is not supported)",
         _ => "",
@@ -167,5 +196,10 @@ impl Error {
     /// True for peers that never were encoders: health probes, scanners, browsers. Not worth more than a debug line.
     pub fn is_probe(&self) -> bool {
         matches!(self, Error::NotRtmp { .. })
+    }
+
+    /// True where the server has no such stream.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Error::Refused { code, .. } if code == "NetStream.Play.StreamNotFound")
     }
 }

@@ -6,6 +6,8 @@ use media::{StreamKey, Unit};
 pub enum Event {
     /// The peer asks to publish; answer with [`crate::Session::accept`] or [`crate::Session::reject`]. Comes once.
     Publish(Publish),
+    /// The server plays what was asked for; only of a [`crate::Player`], once.
+    Started,
     /// `onMetaData`, each time that it says something new (GStreamer's sinks repeat it several times a second).
     Metadata(Metadata),
     /// A format or an access unit of [`crate::VIDEO`] or [`crate::AUDIO`]; times are in milliseconds, unwrapped from 32 bits.
@@ -35,6 +37,8 @@ pub enum Ended {
     Unpublished,
     /// `deleteStream`.
     DeletedStream,
+    /// The server says that there is no more: `NetStream.Play.Stop`, `.UnpublishNotify` or `.Complete`, or StreamEOF.
+    Stopped,
     /// No media for [`crate::limits::SILENCE`].
     Silent,
 }

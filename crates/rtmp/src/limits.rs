@@ -51,6 +51,13 @@ pub const MESSAGE_STREAMS: u32 = 8;
 /// gone within 10 s. Past it [`crate::Error::NoPublish`].
 pub const PUBLISH_DEADLINE: Duration = Duration::from_secs(8);
 
+/// From the start of a connection that we made to the server's word that it plays, or to its first media: four round trips.
+/// Past it [`crate::Error::NoPlay`].
+pub const PLAY_DEADLINE: Duration = Duration::from_secs(10);
+
+/// From there to the first media. Some servers say that they play and wait for a publisher. Past it [`crate::Error::NoMedia`].
+pub const FIRST_MEDIA: Duration = Duration::from_secs(15);
+
 /// A publisher without a media message for this long is gone: a stall of 30 s survives (fault row 21), more does not.
 /// Past it the session ends as [`crate::Ended::Silent`].
 pub const SILENCE: Duration = Duration::from_secs(31);

@@ -1,4 +1,5 @@
-//! The handshake (RTMP 5.2), server side, and its digest form that Flash Player 9 brought.
+//! The handshake (RTMP 5.2). The server side also has its digest form, that Flash Player 9 brought; a client that does not ask
+//! for it gets the simple one from every server.
 
 mod digest;
 
@@ -18,25 +19,39 @@ const VERSION: u8 = 3;
 pub(crate) enum Handshake {
     /// Waiting for C0 and C1.
     Hello,
-    /// S0, S1 and S2 are sent; waiting for C2.
+    /// C0 and C1 are sent; waiting for S0 and S1.
+    Hail,
+    /// All of ours is sent; waiting for C2 or S2.
     Echo,
     /// Chunks follow.
     Done,
 }
 
 impl Handshake {
+    /// The side that connects: it says C0 and C1.
+    pub(crate) fn hail(output: &mut Vec<u8>) -> Handshake {
+        output.push(VERSION);
+        output.extend(filler());
+        Handshake::Hail
+    }
+
     /// Takes what it can from the front of `input` and adds what must be sent to `output`.
     pub(crate) fn advance(&mut self, input: &mut BytesMut, output: &mut Vec<u8>) -> Result<(), Error> {
-        if matches!(self, Handshake::Hello) {
+        if matches!(self, Handshake::Hello | Handshake::Hail) {
             if let Some(&first) = input.first()
                 && first != VERSION
             {
                 return Err(Error::NotRtmp { first });
             }
-            let Some(c1) = input.get(1..1 + BLOCK).and_then(|c1| <&[u8; BLOCK]>::try_from(c1).ok()) else {
+            let Some(hello) = input.get(1..1 + BLOCK).and_then(|block| <&[u8; BLOCK]>::try_from(block).ok())
+            else {
                 return Ok(());
             };
-            answer(c1, output);
+            match self {
+                // C2 repeats S1.
+                Handshake::Hail => output.extend(hello),
+                _ => answer(hello, output),
+            }
             input.advance(1 + BLOCK);
             *self = Handshake::Echo;
         }
@@ -99,6 +114,22 @@ mod tests {
         assert_eq!(output.len(), 1 + 2 * BLOCK);
         assert_eq!((output[0], &output[1 + BLOCK..]), (VERSION, &c1[..]));
         assert_eq!(&rest[..], b"chunk");
+    }
+
+    #[test]
+    fn a_hail_and_its_answer_are_one_handshake() {
+        let (mut hail, mut there) = (BytesMut::new(), Vec::new());
+        let mut client = Handshake::hail(&mut there);
+        hail.extend_from_slice(&there);
+        let (mut server, mut back) = (Handshake::Hello, Vec::new());
+        server.advance(&mut hail, &mut back).unwrap();
+        let mut back = BytesMut::from(&[&back[..], b"chunk"].concat()[..]);
+        there.clear();
+        client.advance(&mut back, &mut there).unwrap();
+        assert!(matches!(client, Handshake::Done));
+        assert_eq!(&back[..], b"chunk");
+        server.advance(&mut BytesMut::from(&there[..]), &mut Vec::new()).unwrap();
+        assert!(matches!(server, Handshake::Done));
     }
 
     #[test]

@@ -2,12 +2,8 @@
 
 use super::{Session, State};
 use crate::{
-    Ended, Error, Event, Publish,
-    amf0::{self, Value},
-    event::printable,
-    key,
-    limits::MESSAGE_STREAMS,
-    message::{Message, kind},
+    Ended, Error, Event, Publish, amf0::Value, event::printable, key, limits::MESSAGE_STREAMS,
+    message::Message, wire::decode,
 };
 
 /// What `connect` said.
@@ -38,18 +34,6 @@ impl Call<'_> {
         let Message { csid, at, .. } = *self.message;
         Error::Command { csid, at, name: printable(self.name), stage, expected }
     }
-}
-
-/// The AMF0 values of a command or data message. The AMF3 kinds hold AMF0 too, behind a zero byte.
-pub(super) fn decode(message: &Message) -> Result<Vec<Value>, Error> {
-    let body = match message.kind {
-        kind::COMMAND_AMF3 | kind::DATA_AMF3 => {
-            message.payload.strip_prefix(&[0]).unwrap_or(&message.payload)
-        }
-        _ => &message.payload,
-    };
-    let Message { csid, at, kind, .. } = *message;
-    amf0::decode(body).map_err(|source| Error::Amf { csid, at, kind, source })
 }
 
 impl Session {
@@ -140,7 +124,7 @@ impl Session {
             encoder: std::mem::take(&mut client.encoder),
         };
         self.events.push_back(Event::Publish(publish));
-        self.state = State::Asked { stream: call.message.stream, received: self.received };
+        self.state = State::Asked { stream: call.message.stream, received: self.wire.received() };
         Ok(())
     }
 

@@ -1,26 +1,20 @@
 //! One connection of a publisher.
 
 mod answer;
-mod clock;
 mod command;
-mod control;
-mod ear;
 
 use std::{collections::VecDeque, time::Instant};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use crate::{
-    Ended, Error, Event, Metadata, Reject,
-    chunk::{Reader, Writer},
-    flv::{self, Tracks},
+    Ended, Error, Event, Reject,
     handshake::Handshake,
     limits::{BEFORE_ACCEPT, BEFORE_PUBLISH, PING_AFTER, PUBLISH_DEADLINE, SILENCE},
     message::{Message, kind, split_aggregate},
+    wire::{self, Media, Wire},
 };
-use clock::Unwrap;
 use command::Client;
-use ear::Ear;
 
 /// The server's side of one RTMP connection. After an `Err` of any call, send what [`Session::poll_output`] still has
 /// (it tells the encoder why) and close the connection.
@@ -29,19 +23,9 @@ pub struct Session {
     state: State,
     /// The time of the latest call that brought one.
     now: Instant,
-    /// Bytes received.
-    received: u64,
-    handshake: Handshake,
-    /// What the handshake has not taken yet.
-    unread: BytesMut,
-    reader: Reader,
-    writer: Writer,
-    output: Vec<u8>,
+    wire: Wire,
+    media: Media,
     events: VecDeque<Event>,
-    ear: Ear,
-    clock: Unwrap,
-    tracks: Tracks,
-    metadata: Option<Metadata>,
     streams: u32,
 }
 
@@ -64,17 +48,9 @@ impl Session {
         Session {
             state: State::Greeting { until: now + PUBLISH_DEADLINE, client: None },
             now,
-            received: 0,
-            handshake: Handshake::Hello,
-            unread: BytesMut::new(),
-            reader: Reader::new(0),
-            writer: Writer::new(),
-            output: Vec::new(),
+            wire: Wire::server(),
+            media: Media::default(),
             events: VecDeque::new(),
-            ear: Ear::default(),
-            clock: Unwrap::default(),
-            tracks: Tracks::default(),
-            metadata: None,
             streams: 0,
         }
     }
@@ -103,7 +79,7 @@ impl Session {
         match &mut self.state {
             State::Greeting { .. } => {
                 let seconds = PUBLISH_DEADLINE.as_secs();
-                let error = Error::NoPublish { at: self.received, stage: self.stage(), seconds };
+                let error = Error::NoPublish { at: self.received(), stage: self.stage(), seconds };
                 self.fail(&error);
                 return Err(error);
             }
@@ -113,7 +89,7 @@ impl Session {
             }
             State::Publishing { pinged, .. } => {
                 *pinged = true;
-                self.ping();
+                self.wire.ping();
             }
             State::Asked { .. } | State::Over => {}
         }
@@ -134,7 +110,7 @@ impl Session {
 
     /// Bytes to send, in order.
     pub fn poll_output(&mut self) -> Option<Bytes> {
-        (!self.output.is_empty()).then(|| Bytes::from(std::mem::take(&mut self.output)))
+        self.wire.poll_output()
     }
 
     /// What has happened, in order. Units that come between [`Event::Publish`] and [`Session::accept`] wait here, within
@@ -146,24 +122,24 @@ impl Session {
     /// False while an undecided publisher has sent so much that reading on would break a limit: leave the rest in the socket.
     pub fn wants_input(&self) -> bool {
         match self.state {
-            State::Asked { received, .. } => self.received - received < BEFORE_ACCEPT / 2,
+            State::Asked { received, .. } => self.received() - received < BEFORE_ACCEPT / 2,
             _ => true,
         }
     }
 
     /// True once the handshake is over: the peer really speaks RTMP.
     pub fn is_greeted(&self) -> bool {
-        matches!(self.handshake, Handshake::Done)
+        self.wire.is_greeted()
     }
 
     /// Media bodies that were left out because they could not be read or had no format before them.
     pub fn skipped(&self) -> u64 {
-        self.tracks.skipped()
+        self.media.skipped()
     }
 
     /// Bytes received.
     pub fn received(&self) -> u64 {
-        self.received
+        self.wire.received()
     }
 
     /// Lets the publisher begin. Without an undecided `publish` nothing happens.
@@ -204,7 +180,7 @@ impl Session {
     }
 
     fn stage(&self) -> &'static str {
-        match (&self.state, &self.handshake) {
+        match (&self.state, self.wire.handshake()) {
             (State::Greeting { .. }, Handshake::Hello) => "waiting for the handshake",
             (State::Greeting { .. }, Handshake::Echo) => "waiting for the handshake's end",
             (State::Greeting { client: None, .. }, _) => "waiting for connect",
@@ -216,48 +192,37 @@ impl Session {
     }
 
     fn read(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        self.received += bytes.len() as u64;
+        self.wire.count(bytes);
         if let State::Publishing { last_input, pinged, .. } = &mut self.state {
             (*last_input, *pinged) = (self.now, false);
         }
         self.bound_the_undecided()?;
-        if self.is_greeted() {
-            self.reader.push(bytes);
-        } else {
-            self.unread.extend_from_slice(bytes);
-            self.handshake.advance(&mut self.unread, &mut self.output)?;
-            if !self.is_greeted() {
-                return Ok(());
-            }
-            let chunks = std::mem::take(&mut self.unread);
-            self.reader = Reader::new(self.received - chunks.len() as u64);
-            self.reader.push(&chunks);
-        }
-        while let Some(message) = self.reader.next()? {
+        self.wire.push(bytes)?;
+        while let Some(message) = self.wire.next()? {
             self.message(message)?;
             if matches!(self.state, State::Over) {
                 return Ok(());
             }
         }
-        self.acknowledge();
+        self.wire.acknowledge();
         Ok(())
     }
 
     fn bound_the_undecided(&self) -> Result<(), Error> {
         let (used, limit) = match self.state {
-            State::Greeting { .. } => (self.received, BEFORE_PUBLISH),
-            State::Asked { received, .. } => (self.received - received, BEFORE_ACCEPT),
+            State::Greeting { .. } => (self.received(), BEFORE_PUBLISH),
+            State::Asked { received, .. } => (self.received() - received, BEFORE_ACCEPT),
             _ => return Ok(()),
         };
         if used > limit {
-            return Err(Error::Unauthenticated { at: self.received, limit, stage: self.stage() });
+            return Err(Error::Unauthenticated { at: self.received(), limit, stage: self.stage() });
         }
         Ok(())
     }
 
     fn message(&mut self, message: Message) -> Result<(), Error> {
         match message.kind {
-            kind::SET_CHUNK_SIZE..=kind::PEER_BANDWIDTH => self.control(&message),
+            kind::SET_CHUNK_SIZE..=kind::PEER_BANDWIDTH => self.wire.control(&message).map(|_| ()),
             // Encoders send empty messages of any type, and mean nothing by them.
             _ if message.payload.is_empty() => Ok(()),
             kind::AUDIO | kind::VIDEO => self.media(message),
@@ -279,26 +244,13 @@ impl Session {
             // Left over from a stream that was never published.
             State::Greeting { .. } | State::Over => return Ok(()),
         }
-        let time = self.clock.unwrap(message.timestamp);
-        if message.kind == kind::VIDEO {
-            let unit = self.tracks.video(message.at, time, message.payload)?;
-            self.events.extend(unit.map(Event::Unit));
-        } else {
-            let units = self.tracks.audio(message.at, time, message.payload)?;
-            self.events.extend(units.into_iter().map(Event::Unit));
-        }
-        Ok(())
+        self.media.media(message, &mut self.events)
     }
 
     fn data(&mut self, message: &Message) -> Result<(), Error> {
-        let values = command::decode(message)?;
-        if let Some(metadata) = flv::metadata::read(&values)
-            && matches!(self.state, State::Publishing { .. } | State::Asked { .. })
-            && self.metadata.as_ref() != Some(&metadata)
-        {
-            self.metadata = Some(metadata.clone());
-            self.events.push_back(Event::Metadata(metadata));
+        match self.state {
+            State::Publishing { .. } | State::Asked { .. } => self.media.data(message, &mut self.events),
+            State::Greeting { .. } | State::Over => wire::decode(message).map(|_| ()),
         }
-        Ok(())
     }
 }
