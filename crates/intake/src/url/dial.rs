@@ -54,6 +54,19 @@ struct Target {
 }
 
 impl Target {
+    /// For other protocols than HTTP.
+    fn raw(host: &str, port: u16) -> Result<Self, Error> {
+        if host.is_empty() {
+            return Err(Error::Url("it has no host"));
+        }
+        if port == 0 {
+            return Err(Error::Url("port 0"));
+        }
+        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host).to_owned();
+        let shown = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+        Ok(Self { host, port, tls: false, origin: shown })
+    }
+
     fn of(uri: &Uri) -> Result<Self, Error> {
         let tls = match uri.scheme_str() {
             Some("http") => false,
@@ -69,6 +82,28 @@ impl Target {
 }
 
 impl Inner {
+    /// The addresses of `host` that the policy lets through, with `port`; at least one.
+    pub(super) async fn checked(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Error> {
+        let target = Target::raw(host, port)?;
+        let late =
+            |_| Error::TimedOut { origin: target.origin.clone(), phase: Phase::Connect, after: self.within };
+        tokio::time::timeout(self.within, self.permitted(&target)).await.map_err(late)?
+    }
+
+    /// A connection to `host` at a permitted address, never through the proxy.
+    pub(super) async fn tcp(&self, host: &str, port: u16) -> Result<TcpStream, Error> {
+        let target = Target::raw(host, port)?;
+        let late =
+            |_| Error::TimedOut { origin: target.origin.clone(), phase: Phase::Connect, after: self.within };
+        let failed = |error: io::Error| Error::dialing(&target.origin, &error);
+        let connected = async {
+            let stream = first_of(&self.permitted(&target).await?).await.map_err(failed)?;
+            stream.set_nodelay(true).map_err(failed)?;
+            Ok(stream)
+        };
+        tokio::time::timeout(self.within, connected).await.map_err(late)?
+    }
+
     async fn dial(&self, uri: Uri) -> Result<TokioIo<Stream>, Error> {
         let target = Target::of(&uri)?;
         let late =

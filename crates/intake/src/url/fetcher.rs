@@ -1,6 +1,6 @@
 //! The client: one for the whole server, so that connections are used again.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use http_body_util::Empty;
 use hyper::{
@@ -13,7 +13,10 @@ use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
 };
 use rustls::ClientConfig;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::{
+    net::TcpStream,
+    time::{Instant, sleep, timeout, timeout_at},
+};
 use tokio_rustls::TlsConnector;
 use url::Url;
 
@@ -51,6 +54,7 @@ pub struct Fetcher(Arc<Inner>);
 
 struct Inner {
     client: Client<Dialer, Empty<Bytes>>,
+    dialer: Arc<dial::Inner>,
     agent: HeaderValue,
     limits: Limits,
 }
@@ -130,13 +134,13 @@ impl Fetcher {
         let tls = tls.map_err(|error| wrong(&error))?;
         let mut tls = tls.with_root_certificates(options.roots).with_no_client_auth();
         tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        let dialer = Dialer(Arc::new(dial::Inner {
+        let dialer = Arc::new(dial::Inner {
             policy: options.policy,
             resolver: options.resolver,
             tls: TlsConnector::from(Arc::new(tls)),
             within: options.limits.connect,
             proxy: options.proxy,
-        }));
+        });
         let client = Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
@@ -149,8 +153,21 @@ impl Fetcher {
             .http2_initial_connection_window_size(HTTP2_WINDOW)
             .http2_keep_alive_interval(HTTP2_PING)
             .http2_keep_alive_timeout(HTTP2_PING)
-            .build(dialer);
-        Ok(Self(Arc::new(Inner { client, agent, limits: options.limits })))
+            .build(Dialer(dialer.clone()));
+        Ok(Self(Arc::new(Inner { client, dialer, agent, limits: options.limits })))
+    }
+
+    /// A TCP connection for another protocol than HTTP (RTMP, RTSP): resolved, checked and connected like every fetch, within
+    /// [`Limits::connect`]. `host` is a name or an address as URLs have it; a proxy is not used. Callers that add TLS bring
+    /// their own.
+    pub async fn dial(&self, host: &str, port: u16) -> Result<TcpStream, Error> {
+        self.0.dialer.tcp(host, port).await
+    }
+
+    /// The addresses of `host` that the policy lets through, the best first and never none: for protocols with sockets of their
+    /// own (SRT). Send to these very addresses: a name that is resolved again may have another one.
+    pub async fn resolve(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Error> {
+        self.0.dialer.checked(host, port).await
     }
 
     /// Asks for `url` until it has the head of a good answer or knows why there is none. What may pass by itself (no

@@ -168,3 +168,39 @@ async fn deny_closes_what_allow_opens_and_the_text_names_no_address() {
     assert_eq!(text, "name.example: an address that the operator denies, which URL inputs may not reach");
     assert!(!private.was_reached());
 }
+
+/// What other protocols connect by (RTMP and RTSP pulls, SRT callers).
+#[tokio::test]
+async fn a_plain_connection_is_checked_like_a_fetch() {
+    use tokio::io::AsyncReadExt;
+    let private = Private::at("127.0.0.1:0");
+    let port = private.port();
+    let policy = Policy::new(&["127.0.0.2"], &[]).unwrap();
+    let dns = Scripted::new(&[&["127.0.0.2"], &["127.0.0.1"]]);
+    let fetcher = Fetcher::new(Options { policy, resolver: dns.clone(), ..options() }).unwrap();
+    let server = tokio::net::TcpListener::bind(("127.0.0.2", port)).await.unwrap();
+    let mut open = fetcher.dial("rebinding.example", port).await.unwrap();
+    assert_eq!(open.peer_addr().unwrap(), server.local_addr().unwrap());
+    drop(server.accept().await.unwrap());
+    assert_eq!(open.read(&mut [0]).await.unwrap(), 0);
+
+    let loopback = |refused: Error| matches!(refused, Error::Blocked { kind: Kind::Loopback, .. });
+    assert!(loopback(fetcher.dial("rebinding.example", port).await.unwrap_err()));
+    assert_eq!(dns.asked(), 2);
+    // no URL parser has normalized these: the system's resolver knows what they mean
+    let policy = Policy::new(&["127.0.0.2"], &[]).unwrap();
+    let system = Fetcher::new(Options { policy, ..options() }).unwrap();
+    for host in
+        ["127.0.0.1", "[::1]", "::1", "[::ffff:127.0.0.1]", "127.1", "0x7f.1", "2130706433", "localhost"]
+    {
+        assert!(loopback(system.dial(host, port).await.unwrap_err()), "{host}");
+        assert!(loopback(system.resolve(host, port).await.unwrap_err()), "{host}");
+    }
+    let to = system.resolve("127.0.0.2", port).await.unwrap();
+    assert_eq!(to, [server.local_addr().unwrap()]);
+    assert!(matches!(system.dial("127.0.0.2", 0).await, Err(Error::Url(_))));
+    assert!(matches!(system.dial("", 1).await, Err(Error::Url(_))));
+    drop(server);
+    assert!(matches!(system.dial("127.0.0.2", port).await, Err(Error::Refused { .. })));
+    assert!(!private.was_reached());
+}
