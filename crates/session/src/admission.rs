@@ -141,6 +141,13 @@ impl Admission {
         Ok(Claim { place })
     }
 
+    /// What would be left with one more session that may as well go to another server, in cores; `None` when there is no room
+    /// for it with all of `min_idle_ratio` left free.
+    pub fn spare(&self, now: Instant, demand: Demand) -> Option<f64> {
+        let has_room = !self.closed && self.has_room(now, demand, self.kept_free(0.0));
+        has_room.then(|| (self.cores - self.taken(now) - self.cost(demand)).max(0.0))
+    }
+
     /// True when there is room for the most expensive kind of session (`/availability`), with all of `min_idle_ratio` left free.
     pub fn available(&self, now: Instant) -> bool {
         let has_room = |work: &Work| self.has_room(now, Demand::usual(*work), self.kept_free(0.0));
@@ -161,13 +168,17 @@ impl Admission {
         if self.costs.of(demand.work).is_none() && self.active() == 0 {
             return true;
         }
+        let strained = self.strained && self.costs.of(demand.work).is_none();
+        !strained && self.cores - self.taken(now) - kept_free > self.cost(demand)
+    }
+
+    /// By everything else on the machine and by the sessions, in cores.
+    fn taken(&self, now: Instant) -> f64 {
         let needs = |grant: &Grant| match grant.used {
             Some(used) if grant.began + YOUNG <= now => used,
             _ => self.cost(grant.demand),
         };
-        let taken = self.others() + self.held().map(needs).sum::<f64>();
-        let strained = self.strained && self.costs.of(demand.work).is_none();
-        !strained && self.cores - taken - kept_free > self.cost(demand)
+        self.others() + self.held().map(needs).sum::<f64>()
     }
 
     fn others(&self) -> f64 {
@@ -316,9 +327,24 @@ mod tests {
     }
 
     #[test]
+    fn what_is_spare_is_what_is_left_and_nothing_where_there_is_no_room() {
+        let (mut admission, now) = set(0.5, 4.0);
+        let url = || Demand::usual(Work::Url);
+        let about = |spare: Option<f64>, cores: f64| spare.is_some_and(|spare| (spare - cores).abs() < 0.01);
+        assert!(about(admission.spare(now, RTMP()), 3.5));
+        let _claim = admission.admit(now, RTMP()).unwrap();
+        assert!(about(admission.spare(now, url()), 2.9), "{:?}", admission.spare(now, url()));
+        admission.observe(1.0, 0.0);
+        assert_eq!(admission.spare(now, url()), None, "4.0 - 3.0 - 0.5 - 1.2 is not over 0.6");
+        let (admission, now) = unset(0.5);
+        assert_eq!(admission.spare(now, url()), Some(0.0), "an idle machine takes a first one");
+    }
+
+    #[test]
     fn a_closed_server_takes_nothing() {
         let (mut admission, now) = unset(2.0);
         admission.close();
+        assert_eq!(admission.spare(now, RTMP()), None);
         assert!(!admission.available(now));
         assert_eq!(admission.admit(now, RTMP()).unwrap_err(), Admitted::ShuttingDown);
     }

@@ -16,6 +16,15 @@ pub struct Budget {
     /// So long the SFU may say nothing of a publisher that it has itself, as the Go worker allows: the bus may be away, while media
     /// flows. Past it: `room disconnected unexpectedly`.
     pub proxied_silence: Duration,
+    /// From the admission of a pull to the description of its first track: name, connection, redirects, and for a file whose index is
+    /// at the end all of it from servers without ranges. The fetcher's own limits come first, and know the cause. Past it: an
+    /// error that says so.
+    pub pull_open: Duration,
+    /// From an open URL to playable media: the same as for a publisher, and the start of a worker on a machine that starts many,
+    /// for which a pull waits before it plays.
+    pub pull_media: Duration,
+    /// So long a pull may give nothing. The fetcher tries again for less, and then says why.
+    pub pull_silence: Duration,
     /// A live publisher may send nothing for this long (fault 21: 30 s of silence survive). Past it: the same.
     pub silence: Duration,
     /// From `StartWorker` to `WorkerReady`: ~0.3 s on a quiet machine, several seconds on one that starts many. Past it the
@@ -68,6 +77,9 @@ impl Default for Budget {
             first_media: Duration::from_secs(10),
             proxied_media: Duration::from_secs(35),
             proxied_silence: Duration::from_secs(180),
+            pull_open: Duration::from_secs(60),
+            pull_media: Duration::from_secs(20),
+            pull_silence: Duration::from_secs(120),
             silence: Duration::from_secs(30),
             worker_start: Duration::from_secs(10),
             worker_stall: Duration::from_millis(800),

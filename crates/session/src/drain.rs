@@ -34,6 +34,7 @@ impl Drain {
 impl Ingress {
     /// Ends a running session: the publisher is cut at once, what it sent before still gets out if it ended well.
     pub(crate) fn end(&mut self, now: Instant, why: Why) {
+        let why = self.as_pull(why);
         self.close_sources(&why);
         self.reports.close();
         let outcome = Outcome::Ended(why.clone());
@@ -125,7 +126,10 @@ impl Ingress {
     /// Does what time alone brings, in whatever state.
     pub(crate) fn expire(&mut self, now: Instant) {
         match &self.state {
-            State::Admitted if self.sources.overdue(now).is_some() => self.give_up(now, Why::Lost),
+            State::Admitted if self.sources.overdue(now).is_some() => match self.settings.pull {
+                true => self.open_overdue(now),
+                false => self.give_up(now, Why::Lost),
+            },
             State::Joining | State::Buffering | State::Live => self.expire_running(now),
             State::Draining(drain) if drain.until <= now => match drain.step {
                 Step::Flushing => self.cut_short(now),

@@ -35,6 +35,8 @@ pub struct Settings {
     pub forward: bool,
     /// The publisher's media goes to the SFU directly, which has made a participant of it: no worker is needed, and no room to join.
     pub proxied: bool,
+    /// The source is a URL that this server plays: users see the session from its admission on, before the URL is open.
+    pub pull: bool,
 }
 
 impl Settings {
@@ -230,6 +232,10 @@ impl Ingress {
                 (Ok(()), Admitted::Full) => self.refuse(now, Reason::Full),
                 (Ok(()), Admitted::Yes) => {
                     self.state = State::Admitted;
+                    if self.settings.pull {
+                        self.facts.started = now;
+                        self.report(now);
+                    }
                     self.accept_next(now);
                 }
             },
@@ -245,6 +251,7 @@ impl Ingress {
         match input {
             Input::SourceAccepted(source) => self.begin(now, source),
             Input::TookOver(source) => self.take_over(now, source),
+            input if self.settings.pull => self.opening(now, input),
             input => self.before_begin(now, input),
         }
     }
@@ -304,7 +311,8 @@ impl Ingress {
 
     /// Tells the next connection to go on.
     pub(crate) fn accept_next(&mut self, now: Instant) {
-        self.out.extend(self.sources.accepting(now + self.budget.accept).map(Output::AcceptSource));
+        let within = if self.settings.pull { self.budget.pull_open } else { self.budget.accept };
+        self.out.extend(self.sources.accepting(now + within).map(Output::AcceptSource));
     }
 
     /// The publisher was accepted: from here on there is a session that users see.
@@ -312,7 +320,9 @@ impl Ingress {
         if self.sources.accepted(source).is_none() {
             return self.ignore(&Input::SourceAccepted(source));
         }
-        self.facts.started = now;
+        if !self.settings.pull {
+            self.facts.started = now;
+        }
         if self.settings.proxied {
             return self.begin_proxied(now);
         }

@@ -191,6 +191,13 @@ pub enum SourceEnd {
     Unsupported(String),
     /// The publisher broke the protocol; one line that says where.
     Invalid(String),
+    /// The URL cannot be played, or not any further.
+    Pull {
+        /// A word for metrics, the same for ever, without what a user typed.
+        label: &'static str,
+        /// One line for the user, without credentials.
+        text: String,
+    },
 }
 
 /// Why a participant is out of its room.

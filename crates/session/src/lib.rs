@@ -28,6 +28,7 @@ mod meter;
 mod output;
 mod passing;
 mod proxied;
+mod pull;
 mod qualities;
 mod reason;
 mod registry;

@@ -45,6 +45,14 @@ pub enum Reason {
     /// The publisher broke its protocol.
     #[error("invalid source stream: {0}")]
     InvalidSource(String),
+    /// The URL cannot be played, or not any further.
+    #[error("{text}")]
+    Pull {
+        /// What went wrong in a word: one of the fetcher's, the demuxer's or the session's own.
+        label: &'static str,
+        /// The same for a person.
+        text: String,
+    },
     /// Workers failed again and again; what the last one said.
     #[error("media pipeline failed: {0}")]
     Worker(String),
@@ -79,6 +87,7 @@ impl Reason {
             Reason::Silent => "silent",
             Reason::Unsupported(_) => "unsupported",
             Reason::InvalidSource(_) => "invalid_source",
+            Reason::Pull { label, .. } => label,
             Reason::Worker(_) => "worker",
             Reason::RoomUnreachable => "room_unreachable",
             Reason::NotPublished => "not_published",
@@ -115,6 +124,7 @@ impl Reason {
             Reason::InvalidSource(what) => {
                 return format!("The stream is broken ({what}): connect again.").into();
             }
+            Reason::Pull { text, .. } => return text.clone().into(),
             Reason::Worker(_) => {
                 "The media could not be processed: check the encoder's settings, then connect again."
             }
@@ -189,6 +199,7 @@ impl From<SourceEnd> for Why {
             SourceEnd::Silent => Why::Failed(Reason::Silent),
             SourceEnd::Unsupported(codec) => Why::Failed(Reason::Unsupported(codec)),
             SourceEnd::Invalid(what) => Why::Failed(Reason::InvalidSource(what)),
+            SourceEnd::Pull { label, text } => Why::Failed(Reason::Pull { label, text }),
         }
     }
 }

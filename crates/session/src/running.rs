@@ -1,4 +1,4 @@
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use media::{Kind, Layer};
 
@@ -208,7 +208,7 @@ impl Ingress {
             // Sound that goes past it flows on.
             Verdict::Restart if self.workers.is_passed_by() => {}
             Verdict::Restart => {
-                self.media_by.get_or_insert(now + self.budget.first_media);
+                self.media_by.get_or_insert(now + self.first_media());
             }
             Verdict::GiveUp => self.end(now, Why::Failed(Reason::Worker(text))),
         }
@@ -247,8 +247,8 @@ impl Ingress {
         if self.settings.proxied {
             return self.await_notices(now);
         }
-        self.media_by = Some(now + self.budget.first_media);
-        self.silent_at = Some(now + self.budget.silence);
+        self.media_by = Some(now + self.first_media());
+        self.silent_at = Some(now + self.silence_limit());
         (self.facts.video_rate, self.facts.audio_rate) = (Meter::default(), Meter::default());
         self.layers.new_source();
         if !self.settings.forward {
@@ -257,7 +257,7 @@ impl Ingress {
     }
 
     fn source_media(&mut self, now: Instant, video_bytes: u64, audio_bytes: u64, refused: bool) {
-        self.silent_at = Some(now + self.budget.silence);
+        self.silent_at = Some(now + self.silence_limit());
         self.facts.video_rate.add(now, video_bytes);
         self.facts.audio_rate.add(now, audio_bytes);
         self.refresh(now);
@@ -289,6 +289,14 @@ impl Ingress {
             }
             Left::Nobody(why) => self.end(now, why),
         }
+    }
+
+    fn first_media(&self) -> Duration {
+        if self.settings.pull { self.budget.pull_media } else { self.budget.first_media }
+    }
+
+    fn silence_limit(&self) -> Duration {
+        if self.settings.pull { self.budget.pull_silence } else { self.budget.silence }
     }
 
     /// Asks the room for the tracks whose time has come.

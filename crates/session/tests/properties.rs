@@ -34,7 +34,8 @@ fn source_end() -> impl Strategy<Value = SourceEnd> {
         Just(Lost),
         Just(Silent),
         Just(Unsupported("x".into())),
-        Just(Invalid("x".into()))
+        Just(Invalid("x".into())),
+        Just(Pull { label: "not_found", text: "x".into() })
     ]
 }
 
@@ -148,6 +149,25 @@ proptest! {
             world.happen(event);
         }
         world.pass(until - world.rig.now);
+        prop_assert!(world.over);
+    }
+
+    #[test]
+    fn a_pull_keeps_every_promise_in_any_order_of_events(stage in start(), steps in steps(6)) {
+        let mut world = World::with(PULL, stage);
+        world.live_through(steps);
+    }
+
+    #[test]
+    fn a_pull_that_is_admitted_always_has_an_end_that_users_see(
+        stage in prop_oneof![Just(Stage::Admitted), Just(Stage::Live)], before in steps(3), end in source_end()
+    ) {
+        let mut world = World::with(PULL, stage);
+        world.live_through(before);
+        for source in world.open.clone() {
+            world.feed(Input::SourceEnded { source, end: end.clone() });
+        }
+        world.pass(limit());
         prop_assert!(world.over);
     }
 

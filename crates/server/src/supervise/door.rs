@@ -128,5 +128,6 @@ fn settings(record: &bus::Record, refusal: Option<&Refusal>, forward: bool) -> S
         audio: true,
         forward,
         proxied: false,
+        pull: false,
     }
 }

@@ -18,7 +18,11 @@ pub const SETTINGS: Settings = Settings {
     audio: true,
     forward: false,
     proxied: false,
+    pull: false,
 };
+
+/// A URL that is played.
+pub const PULL: Settings = Settings { reusable: false, pull: true, ..SETTINGS };
 
 pub struct Rig {
     pub now: Instant,
@@ -132,6 +136,13 @@ impl Rig {
             Output::Over(outcome) => Some(outcome.clone()),
             _ => None,
         })
+    }
+
+    /// The same for a session that may never have been in a room.
+    pub fn finish_anyhow(&mut self) -> Outcome {
+        self.feed(Input::Reported);
+        self.feed(Input::RoomEnded(RoomEnd::Left));
+        self.outcome().expect("the session is over")
     }
 
     /// Lets a session that is ending come to its end: the room is left, the state is posted.

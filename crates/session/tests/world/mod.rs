@@ -59,6 +59,7 @@ pub enum Pick {
 /// The session's surroundings, which carry out its outputs and check every one.
 pub struct World {
     pub rig: Rig,
+    settings: Settings,
     sources: Vec<SourceId>,
     /// Told to go on or still asking; not closed, and not gone.
     pub open: HashSet<SourceId>,
@@ -90,7 +91,8 @@ pub struct World {
 impl World {
     pub fn new(settings: Settings) -> Self {
         Self {
-            rig: Rig::new(settings),
+            rig: Rig::new(settings.clone()),
+            settings,
             sources: vec![FIRST],
             open: HashSet::from([FIRST]),
             accepting: None,
@@ -118,7 +120,12 @@ impl World {
 
     /// A session that came to `stage` in an ordinary way.
     pub fn at(stage: Stage) -> Self {
-        let mut world = World::new(SETTINGS);
+        World::with(SETTINGS, stage)
+    }
+
+    /// The same with other settings.
+    pub fn with(settings: Settings, stage: Stage) -> Self {
+        let mut world = World::new(settings);
         while world.rig.ingress.stage() < stage {
             world.happen(Event::Progress);
         }
@@ -240,7 +247,10 @@ impl World {
     /// Keeps the books on what the world itself does.
     fn before(&mut self, input: &Input) {
         let alive = |worker: &WorkerId| self.alive == Some(*worker);
-        let running = (Stage::Joining..=Stage::Live).contains(&self.rig.ingress.stage());
+        let stage = self.rig.ingress.stage();
+        let running = (Stage::Joining..=Stage::Live).contains(&stage);
+        // One that opens its URL has posted a state already.
+        let posts = running || stage == Stage::Draining || (self.settings.pull && stage == Stage::Admitted);
         match input {
             Input::SourceAccepted(source) if self.accepting == Some(*source) => self.accepting = None,
             Input::TookOver(source) if !self.over => _ = self.open.insert(*source),
@@ -265,9 +275,7 @@ impl World {
             Input::Update { token, .. } | Input::Delete { token } if !self.over => {
                 _ = self.tokens.insert(*token)
             }
-            Input::StateRefused(_) if running || self.rig.ingress.stage() == Stage::Draining => {
-                self.refused = true
-            }
+            Input::StateRefused(_) if posts => self.refused = true,
             _ => {}
         }
     }
@@ -353,7 +361,7 @@ impl World {
         );
         assert!(!self.refused, "nobody wants it");
         assert!(status.phase != Phase::Publishing || !self.published.is_empty());
-        assert!(status.phase != Phase::Complete || !SETTINGS.reusable);
+        assert!(status.phase != Phase::Complete || !self.settings.reusable);
         assert_eq!(status.phase.is_final(), status.ended.is_some());
         assert_eq!(status.phase == Phase::Error, status.error.is_some());
         self.last_phase = Some(status.phase);
