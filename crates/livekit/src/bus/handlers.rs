@@ -1,5 +1,5 @@
 //! What livekit-server asks of this worker while sessions live: the services IngressHandler (topics are ingress ids) and
-//! IngressInternal. StartIngress is not served, which is silence on the bus: others, or nobody, pull URLs.
+//! IngressInternal. StartIngress is in `pulls.rs`.
 
 use std::{
     collections::HashMap,
@@ -18,6 +18,7 @@ use super::{
     messages::{IngressSession, ListActiveIngressRequest, ListActiveIngressResponse},
     methods::{DELETE_INGRESS, LIST_ACTIVE_INGRESS, UPDATE_INGRESS},
     notices::Notices,
+    pulls::{Puller, Pulls},
     whip,
 };
 
@@ -95,6 +96,14 @@ impl Handlers {
         // The open-source livekit-server asks under the empty topic.
         let listing = server.register(&LIST_ACTIVE_INGRESS, &[""], list, |_| 1.0).await?;
         Ok(Self { bus: bus.clone(), active, slots: tokio::sync::Mutex::default(), _listing: listing })
+    }
+
+    /// Offers `puller` to livekit-server for URLs, until what is returned is dropped.
+    ///
+    /// # Errors
+    /// Redis does not confirm the subscription.
+    pub async fn serve_pulls(&self, puller: impl Puller) -> Result<Pulls, BusError> {
+        Pulls::serve(&self.bus, puller).await
     }
 
     /// Hears requests for a session from now on. A session of the same ingress that is registered already gets no more.

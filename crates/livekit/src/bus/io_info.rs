@@ -7,14 +7,19 @@ use tokio::time::{self, Instant};
 
 use super::{
     error::Error,
-    messages::{GetIngressInfoRequest, GetIngressInfoResponse, UpdateIngressStateRequest},
-    methods::{GET_INGRESS_INFO, UPDATE_INGRESS_STATE},
+    messages::{
+        CreateIngressResponse, GetIngressInfoRequest, GetIngressInfoResponse, UpdateIngressStateRequest,
+    },
+    methods::{CREATE_INGRESS, GET_INGRESS_INFO, UPDATE_INGRESS_STATE},
+    pulls::Pull,
     record::Record,
     report::Post,
 };
 
 /// One attempt of one call, as the Go worker waits. psrpc gives up after 1 s already if no livekit-server makes an offer.
 const ATTEMPT: Duration = Duration::from_secs(3);
+/// livekit-server waits for the answer to StartIngress for 3 s, and asks again.
+const CREATE: Duration = Duration::from_secs(2);
 /// Between two attempts of a look-up. livekit-server is subscribed again 0.1 s after a lost connection, and a publisher waits.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -65,6 +70,15 @@ impl IoInfo {
     pub async fn update_state(&self, ingress_id: &str, state: IngressState) -> Result<(), Error> {
         let request = UpdateIngressStateRequest { ingress_id: ingress_id.to_owned(), state: Some(state) };
         self.call(UPDATE_INGRESS_STATE, &request, ATTEMPT).await
+    }
+
+    /// Stores the record of a pull that begins here, with an empty state.
+    ///
+    /// # Errors
+    /// [`Error::Superseded`]: a session of it has begun elsewhere, and has said so. Else the last attempt's failure.
+    pub async fn create(&self, pull: &Pull) -> Result<(), Error> {
+        let reply = self.call::<_, CreateIngressResponse>(CREATE_INGRESS, pull.info(), CREATE).await;
+        reply.map(drop)
     }
 
     async fn look_up(&self, request: &GetIngressInfoRequest, within: Duration) -> Result<Record, Error> {

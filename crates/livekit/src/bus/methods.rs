@@ -6,6 +6,11 @@ use psrpc::Method;
 pub const GET_INGRESS_INFO: Method = io_info("GetIngressInfo");
 /// What a session has to say about itself. livekit-server answers.
 pub const UPDATE_INGRESS_STATE: Method = io_info("UpdateIngressState");
+/// A record as it is to be stored. livekit-server answers.
+pub const CREATE_INGRESS: Method = io_info("CreateIngress");
+/// Pull a URL; asked of all workers, done by the one that offers itself with the highest affinity.
+pub const START_INGRESS: Method =
+    Method { claim: true, affinity: true, ..Method::new("IngressInternal", "StartIngress") };
 /// Every worker says what it runs.
 pub const LIST_ACTIVE_INGRESS: Method =
     Method { topics: true, multi: true, ..Method::new("IngressInternal", "ListActiveIngress") };

@@ -6,6 +6,7 @@
 //!   ▲                            │
 //!   └── one state at a time ── Reporters ── open ─► Reporter ◄── Status   (one per session)
 //! Handlers ── register ─► Registration ── recv ─► Request{reply}          (one per session)
+//!          ├─ serve_pulls ─► Puller ◄── Pull                                 (one per process; URLs to play)
 //!          ├─ notices ─► Notices ── changed ─► Notice                       (one per WHIP publisher that the SFU has itself)
 //!          └─ register_whip ─► whip::Resource ◄── whip::Peers             (any node, one per WHIP session)
 //! ```
@@ -16,6 +17,7 @@ mod io_info;
 pub mod messages;
 pub mod methods;
 mod notices;
+mod pulls;
 mod record;
 mod report;
 mod status;
@@ -26,6 +28,7 @@ pub use handlers::{Handlers, Registration, Reply, Request};
 pub use io_info::IoInfo;
 pub use livekit_protocol::IngressState;
 pub use notices::{Notice, Notices};
+pub use pulls::{NotStarted, Pull, Puller, Pulls};
 pub use record::{AudioOptions, Encoding, Input, Invalid, Media, Record, Refusal, TrackSource, VideoOptions};
 pub use report::{Gone, Post, Reporter, Reporters};
 pub use status::{Audio, Outcome, Phase, Status, Video};

@@ -7,6 +7,7 @@ mod lab;
 mod look_up;
 mod notices;
 mod outage;
+mod pulls;
 mod report;
 mod requests;
 mod whip;
