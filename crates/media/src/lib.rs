@@ -17,7 +17,7 @@ pub use codec::{Codec, Kind};
 pub use key::StreamKey;
 pub use layer::{Ladder, Layer, Quality};
 pub use opus::{Mapping, OpusHead};
-pub use packet::{Encoded, Format, Output, Packet, TrackId, Unit};
+pub use packet::{Encoded, Format, Output, Packet, Shape, TrackId, Turn, Unit};
 pub use queue::{Bound, GopCache, Queue};
 pub use rtp::{RtpPacket, SoundLevel};
 pub use time::MediaTime;

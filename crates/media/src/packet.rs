@@ -14,7 +14,51 @@ pub struct Format {
     /// The codec.
     pub codec: Codec,
     /// The decoder configuration as the container carried it (`avcC`, `AudioSpecificConfig`, [`OpusHead`](crate::OpusHead)); empty where the codec has none.
+    /// Of some codecs caps as text: [`Codec::config_is_caps`].
     pub config: Bytes,
+    /// Of pictures.
+    pub shape: Shape,
+}
+
+impl Format {
+    /// A format whose pictures are shown as they are coded.
+    pub fn new(codec: Codec, config: Bytes) -> Self {
+        Self { codec, config, shape: Shape::default() }
+    }
+}
+
+/// What a container says of pictures, over and above what is in their bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Shape {
+    /// How they are to be turned.
+    pub turn: Turn,
+    /// Width of a pixel to its height, where the container names it and it is not square.
+    pub pixel: Option<(u16, u16)>,
+}
+
+/// How a picture is to be turned before it is shown: a phone that was held upright, or a front camera.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Turn {
+    /// Mirrored, left to right, before it is turned.
+    pub mirrored: bool,
+    quarters: u8,
+}
+
+impl Turn {
+    /// Turned clockwise by this many quarters.
+    pub const fn new(mirrored: bool, quarters: u8) -> Self {
+        Self { mirrored, quarters: quarters % 4 }
+    }
+
+    /// Quarters clockwise, 0 to 3.
+    pub const fn quarters(self) -> u8 {
+        self.quarters
+    }
+
+    /// It stays as it is.
+    pub fn is_none(self) -> bool {
+        self == Self::default()
+    }
 }
 
 /// One access unit (picture or sound frame) of a source.

@@ -243,7 +243,7 @@ mod tests {
     }
 
     fn format() -> Unit {
-        Unit::Format(TrackId(1), Format { codec: Codec::H264, config: Bytes::from_static(&[1]) })
+        Unit::Format(TrackId(1), Format::new(Codec::H264, Bytes::from_static(&[1])))
     }
 
     const BOUND: Bound = Bound { span: Duration::from_millis(500), bytes: 10_000 };

@@ -3,7 +3,7 @@ mod verdict;
 
 use std::time::Duration;
 
-use media::{Codec, Encoded, Kind, Layer, MediaTime, Output, Packet, Unit};
+use media::{Codec, Encoded, Kind, Layer, MediaTime, Output, Packet, Shape, Unit};
 
 use crate::h264::{Description, Error, Picture, Stream};
 use measure::{Bitrate, Rate};
@@ -40,6 +40,7 @@ const SETS_BYTES: usize = 1000;
 pub struct Judge {
     limit: Option<(Layer, u32)>,
     source: Source,
+    shape: Shape,
     verdict: Verdict,
     group: Option<Group>,
     /// Whole groups of pictures without a fault, in a row, and how many there must be.
@@ -78,6 +79,7 @@ impl Judge {
         Self {
             limit: None,
             source: Source::Nothing,
+            shape: Shape::default(),
             verdict: Verdict::Unfit(Why::Unknown),
             group: None,
             clean: 0,
@@ -119,6 +121,7 @@ impl Judge {
                     },
                     other => Source::Other(other),
                 };
+                self.shape = format.shape;
                 (self.group, self.clean, self.newest) = (None, 0, None);
                 // What was found wrong before must not come back with the first key picture.
                 let was_out = matches!(self.verdict, Verdict::Unfit(why) if why != Why::Unknown);
@@ -203,7 +206,10 @@ impl Judge {
         if !description.progressive {
             return Some(Why::Interlaced);
         }
-        if !description.square {
+        if !self.shape.turn.is_none() {
+            return Some(Why::Turned);
+        }
+        if !description.square || self.shape.pixel.is_some() {
             return Some(Why::PixelShape);
         }
         if sets.sps > 1 || sets.pps > 1 || sets.bytes > SETS_BYTES {

@@ -12,7 +12,7 @@ const MONO: u8 = 0xf8;
 
 fn head(channels: u8) -> Format {
     let config = [&b"OpusHead\x01"[..], &[channels], b"\x38\x01\x80\xbb\0\0\0\0\0"].concat();
-    Format { codec: Codec::Opus, config: config.into() }
+    Format::new(Codec::Opus, config.into())
 }
 
 fn judge(limits: Limits, channels: u8) -> Judge {
@@ -79,10 +79,10 @@ fn stereo_is_not_mono_however_it_shows() {
 fn other_sound_and_surround_are_encoded() {
     let mut judge = Judge::new(STEREO_64K);
     assert_eq!(judge.packet(&packet(0, STEREO, 100)), Verdict::Encode(Why::NotOpus));
-    judge.format(&Format { codec: Codec::Aac, config: Bytes::from_static(&[0x12, 0x10]) });
+    judge.format(&Format::new(Codec::Aac, Bytes::from_static(&[0x12, 0x10])));
     assert_eq!(judge.packet(&packet(20, STEREO, 100)), Verdict::Encode(Why::NotOpus));
     let config = b"OpusHead\x01\x06\x38\x01\x80\xbb\0\0\0\0\x01\x04\x02\0\x04\x01\x02\x03\x05";
-    judge.format(&Format { codec: Codec::Opus, config: Bytes::from_static(config) });
+    judge.format(&Format::new(Codec::Opus, Bytes::from_static(config)));
     assert_eq!(judge.packet(&packet(40, STEREO, 100)), Verdict::Encode(Why::Surround));
     judge.format(&head(2));
     assert_eq!(judge.packet(&packet(60, STEREO, 100)), at(60), "a new description is a fresh start");

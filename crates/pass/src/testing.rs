@@ -34,7 +34,7 @@ fn video(dts: i64, mut body: Bytes) -> Option<Unit> {
     let packet_type = body.get_u8();
     let composition = body.get_int(3);
     match packet_type {
-        0 => Some(Unit::Format(TrackId(0), Format { codec: Codec::H264, config: body })),
+        0 => Some(Unit::Format(TrackId(0), Format::new(Codec::H264, body))),
         1 => Some(Unit::Packet(Packet {
             track: TrackId(0),
             kind: Kind::Video,

@@ -205,7 +205,7 @@ mod tests {
     #[test]
     fn what_waits_too_long_goes_up_to_the_next_key_picture_and_formats_stay() {
         let (mut lane, now) = (Lane::new(), Instant::now());
-        lane.push(Unit::Format(TrackId(0), Format { codec: Codec::H264, config: Bytes::new() }), now);
+        lane.push(Unit::Format(TrackId(0), Format::new(Codec::H264, Bytes::new())), now);
         push(&mut lane, now, [(900, 0), (933, 33), (1000, 400), (1033, 433), (1066, 510), (1100, 750)]);
         assert_eq!(lane.take_dropped(), 0);
         push(&mut lane, now, [(1133, 760)]);
@@ -226,7 +226,7 @@ mod tests {
     #[test]
     fn what_comes_while_a_decoder_starts_waits_for_it() {
         let (mut lane, now) = (Lane::new(), Instant::now());
-        lane.push(Unit::Format(TrackId(0), Format { codec: Codec::H264, config: Bytes::new() }), now);
+        lane.push(Unit::Format(TrackId(0), Format::new(Codec::H264, Bytes::new())), now);
         assert!(lane.pop(now).is_some());
         push(&mut lane, now, (0..100).map(|n| (i64::from(n) * 33 + 1, n * 33)));
         assert_eq!(lane.take_dropped(), 0);

@@ -157,10 +157,7 @@ mod tests {
     use media::{Codec, Format};
 
     fn unit(len: usize) -> Event {
-        Event::Unit(Unit::Format(
-            ::rtmp::AUDIO,
-            Format { codec: Codec::Aac, config: Bytes::from(vec![0; len]) },
-        ))
+        Event::Unit(Unit::Format(::rtmp::AUDIO, Format::new(Codec::Aac, Bytes::from(vec![0; len]))))
     }
 
     fn is_ready<F: Future>(future: F) -> bool {

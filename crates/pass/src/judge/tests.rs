@@ -24,7 +24,7 @@ impl Show {
     }
 
     fn format(&mut self) {
-        let format = Format { codec: Codec::H264, config: self.record.clone() };
+        let format = Format::new(Codec::H264, self.record.clone());
         assert_eq!(self.judge.take(&Unit::Format(TrackId(0), format)), None);
     }
 
@@ -87,6 +87,19 @@ fn one_that_does_not_is_watched_for_a_whole_group() {
 }
 
 #[test]
+fn what_the_container_wants_shown_otherwise_does_not_go_through() {
+    let turned = Shape { turn: media::Turn::new(false, 1), pixel: None };
+    let wide = Shape { pixel: Some((4, 3)), ..Shape::default() };
+    for (shape, why) in [(turned, Why::Turned), (wide, Why::PixelShape)] {
+        let mut show = Show::new(clip!("x264_no_b"));
+        let format = Format { shape, ..Format::new(Codec::H264, show.record.clone()) };
+        show.judge.take(&Unit::Format(TrackId(0), format));
+        (0..5).for_each(|_| show.group(12));
+        assert_eq!(show.said.iter().map(|(_, verdict)| *verdict).collect::<Vec<_>>(), [Unfit(why)]);
+    }
+}
+
+#[test]
 fn what_is_not_h264_that_browsers_decode_is_named() {
     for (clip, why) in [
         (clip!("x264_444"), Why::Profile { idc: 244 }),
@@ -103,7 +116,7 @@ fn what_is_not_h264_that_browsers_decode_is_named() {
         assert_eq!(show.said.len(), 1, "{:?}", show.said);
     }
     let mut judge = Judge::new();
-    let format = Format { codec: Codec::Vp8, config: Bytes::new() };
+    let format = Format::new(Codec::Vp8, Bytes::new());
     judge.take(&Unit::Format(TrackId(0), format));
     let packet = parts(clip!("x264_no_b")).1.remove(0);
     assert_eq!(judge.take(&Unit::Packet(packet)), Some(Unfit(Why::Codec(Codec::Vp8))));

@@ -33,6 +33,8 @@ pub enum Why {
     ParameterSets,
     /// Pixels that are not square: a room knows no others.
     PixelShape,
+    /// The container wants it turned or mirrored: receivers show pictures as they are coded.
+    Turned,
     /// Not the layer's size.
     Size {
         /// Pixels.
@@ -68,6 +70,7 @@ impl Why {
             Why::Interlaced => "interlaced",
             Why::ParameterSets => "parameter_sets",
             Why::PixelShape => "pixel_shape",
+            Why::Turned => "turned",
             Why::Size { .. } => "size",
             Why::BFrames => "b_frames",
             Why::FrameRate { .. } => "frame_rate",
@@ -99,6 +102,7 @@ impl fmt::Display for Why {
                 f.write_str("parameter sets that do not go in front of a key picture as one pair")
             }
             Why::PixelShape => f.write_str("pixels are not square"),
+            Why::Turned => f.write_str("the picture is to be turned"),
             Why::Size { width, height } => write!(f, "{width}x{height} is not the layer's size"),
             Why::BFrames => f.write_str("B-frames"),
             Why::FrameRate { fps_milli } => {

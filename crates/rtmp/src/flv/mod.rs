@@ -130,7 +130,7 @@ impl Tracks {
 
     fn avc_header(&mut self, config: Bytes) -> Option<Unit> {
         let Some(nal_length) = avc::nal_length(&config) else { return self.skip() };
-        let format = Format { codec: Codec::H264, config };
+        let format = Format::new(Codec::H264, config);
         if self.avc.as_ref().is_some_and(|known| known.format == format) {
             return None;
         }
@@ -222,7 +222,7 @@ impl Tracks {
         if !whole || !self.sounds.takes(track, true) {
             return None;
         }
-        Some(self.audio_format(Format { codec, config }).into_iter().collect())
+        Some(self.audio_format(Format::new(codec, config)).into_iter().collect())
     }
 
     /// No empty frames: some encoders send them.
@@ -231,7 +231,7 @@ impl Tracks {
         if data.is_empty() || !self.sounds.takes(track, bare) {
             return None;
         }
-        let format = if bare { self.audio_format(Format { codec, config: Bytes::new() }) } else { None };
+        let format = if bare { self.audio_format(Format::new(codec, Bytes::new())) } else { None };
         let known = self.audio.as_ref().is_some_and(|format| format.codec == codec);
         known.then(|| format.into_iter().chain([sound(pts, data)]).collect())
     }

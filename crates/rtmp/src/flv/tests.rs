@@ -57,7 +57,7 @@ fn end_of_sequence_in_both_forms_is_nothing() {
 fn aac_and_mp3_become_formats_and_packets() {
     let mut tracks = Tracks::default();
     let aac = tracks.audio(0, 0, Bytes::from_static(&[0xaf, 0, 0x12, 0x10])).unwrap();
-    let format = Format { codec: Codec::Aac, config: Bytes::from_static(&[0x12, 0x10]) };
+    let format = Format::new(Codec::Aac, Bytes::from_static(&[0x12, 0x10]));
     assert_eq!(aac, [Unit::Format(AUDIO, format)]);
     let frame = tracks.audio(0, 23, Bytes::from_static(&[0xaf, 1, 1, 2])).unwrap();
     assert!(matches!(&frame[..], [Unit::Packet(p)] if p.pts.millis() == 23 && p.data == [1, 2][..]));
@@ -93,7 +93,7 @@ fn audio(tracks: &mut Tracks, pts: i64, parts: &[&[u8]]) -> Vec<Unit> {
 }
 
 fn format(codec: Codec, config: &[u8]) -> Unit {
-    Unit::Format(AUDIO, Format { codec, config: Bytes::copy_from_slice(config) })
+    Unit::Format(AUDIO, Format::new(codec, Bytes::copy_from_slice(config)))
 }
 
 /// Enhanced RTMP (V2), ExAudioTagBody.

@@ -7,7 +7,7 @@ fn push(feed: &Feed, unit: Unit, now: Instant) -> usize {
 }
 
 fn format() -> Unit {
-    Unit::Format(TrackId(0), Format { codec: Codec::H264, config: Bytes::from_static(b"avcC") })
+    Unit::Format(TrackId(0), Format::new(Codec::H264, Bytes::from_static(b"avcC")))
 }
 
 fn picture(ms: i64, keyframe: bool) -> Unit {

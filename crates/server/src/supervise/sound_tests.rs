@@ -101,7 +101,7 @@ fn lane() -> Lane {
 
 fn format(codec: Codec) -> Unit {
     let config = Bytes::from_static(b"OpusHead\x01\x01\x38\x01\x80\xbb\0\0\0\0\0");
-    Unit::Format(TrackId(1), Format { codec, config })
+    Unit::Format(TrackId(1), Format::new(codec, config))
 }
 
 /// CELT of 20 ms, mono, of `bytes`.

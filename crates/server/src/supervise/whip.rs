@@ -202,7 +202,7 @@ const VIDEO: TrackId = TrackId(0);
 const AUDIO: TrackId = TrackId(1);
 
 fn formats(offer: &Offer) -> Vec<Unit> {
-    let format = |track, codec, config| Unit::Format(track, Format { codec, config });
+    let format = |track, codec, config| Unit::Format(track, Format::new(codec, config));
     let video = offer.video.as_ref().map(|video| format(VIDEO, video.codec, Bytes::new()));
     // What a container would say of such sound: RTP has no header of its own.
     let head = |channels| OpusHead { channels, mapping: None }.to_bytes().into();

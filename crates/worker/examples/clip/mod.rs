@@ -28,7 +28,7 @@ pub(crate) fn read(clip: &str) -> Result<Vec<Unit>, Box<dyn Error>> {
                     sample.caps().and_then(|caps| caps.structure(0)?.get::<gst::Buffer>("codec_data").ok());
                 let config = bytes::Bytes::copy_from_slice(&data.ok_or("no codec_data")?.map_readable()?);
                 let codec = if kind == Kind::Video { Codec::H264 } else { Codec::Aac };
-                units.push(Unit::Format(track, Format { codec, config }));
+                units.push(Unit::Format(track, Format::new(codec, config)));
             }
             let time = |time: Option<gst::ClockTime>| {
                 MediaTime::from_nanos(time.map_or(0, |time| i64::try_from(time.nseconds()).unwrap_or(0)))

@@ -41,7 +41,7 @@ impl Clip {
              video/x-h264,stream-format=avc,alignment=au"
         );
         let (config, packets) = self.encode_by(&encoder);
-        (Format { codec: Codec::H264, config }, packets)
+        (Format::new(Codec::H264, config), packets)
     }
 
     /// As a WebRTC publisher sends it: no configuration beside the pictures.
@@ -60,7 +60,7 @@ impl Clip {
             }
             other => panic!("{other} is not a codec of pictures"),
         };
-        (Format { codec, config: Bytes::new() }, self.encode_by(encoder).1)
+        (Format::new(codec, Bytes::new()), self.encode_by(encoder).1)
     }
 
     /// Configuration, if there is any, and packets.
@@ -169,7 +169,7 @@ pub fn aac(count: usize, start_ms: i64, silent: bool) -> (Format, Vec<Packet>) {
         packets.push(Packet { track: AUDIO, kind: Kind::Audio, pts, dts: pts, keyframe: true, data });
     }
     pipeline.set_state(gst::State::Null).unwrap();
-    (Format { codec: Codec::Aac, config }, packets)
+    (Format::new(Codec::Aac, config), packets)
 }
 
 /// `count` frames of MP3, 44.1 kHz mono, a 440 Hz tone. A frame is 1152 samples.
@@ -187,7 +187,7 @@ pub fn mp3(count: usize) -> (Format, Vec<Packet>) {
         packets.push(Packet { track: AUDIO, kind: Kind::Audio, pts, dts: pts, keyframe: true, data });
     }
     pipeline.set_state(gst::State::Null).unwrap();
-    (Format { codec: Codec::Mp3, config: Bytes::new() }, packets)
+    (Format::new(Codec::Mp3, Bytes::new()), packets)
 }
 
 /// `count` packets of Opus, 20 ms of a 440 Hz tone each.
@@ -207,7 +207,7 @@ pub fn opus(count: usize, channels: u8) -> (Format, Vec<Packet>) {
     pipeline.set_state(gst::State::Null).unwrap();
     // RFC 7845 §5.1.
     let head = [&b"OpusHead\x01"[..], &[channels], b"\x38\x01\x80\xbb\0\0\0\0\0"].concat();
-    (Format { codec: Codec::Opus, config: head.into() }, packets)
+    (Format::new(Codec::Opus, head.into()), packets)
 }
 
 fn codec_data(sample: &gst::Sample) -> Bytes {
