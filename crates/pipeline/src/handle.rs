@@ -2,6 +2,7 @@
 
 use std::{
     fmt, io,
+    marker::PhantomData,
     os::{fd::OwnedFd, unix::net::UnixStream as StdStream, unix::process::ExitStatusExt as _},
     process::ExitStatus,
     time::Duration,
@@ -21,7 +22,7 @@ use crate::{
     launch::{Error, Launch},
     log::Log,
     message::{Command, Event, Start},
-    wire::{self, Frame, Message as _},
+    wire::{self, Frame, Message},
 };
 
 /// Bytes that frames are cut from: several of them share one block, which lives as long as the longest-lived.
@@ -44,13 +45,8 @@ impl Handle {
     /// # Errors
     /// No socket pair, no such binary, or a plan too large to be one.
     pub fn spawn(launch: &Launch, start: Start) -> Result<(Sender, Receiver), Error> {
-        let (ours, theirs) = StdStream::pair().map_err(Error::Socket)?;
-        let mut child = launch.spawn(OwnedFd::from(theirs), &start.plan.devices())?;
-        let log = child.stderr.take().map(Log::new);
-        let (sender, mut receiver) = Self::over(ours, start)?;
-        receiver.child = Some(child);
-        receiver.log = log;
-        Ok((sender, receiver))
+        let devices = start.plan.devices();
+        spawn(Command::Start(Box::new(start)), |theirs| launch.spawn("run", theirs, &devices))
     }
 
     /// The same over any connected socket, with the pipeline at its other end. Call within a tokio runtime.
@@ -58,30 +54,50 @@ impl Handle {
     /// # Errors
     /// The socket cannot be used, or the plan is too large to be one.
     pub fn over(stream: StdStream, start: Start) -> Result<(Sender, Receiver), Error> {
-        stream.set_nonblocking(true).map_err(Error::Socket)?;
-        let (reader, writer) = UnixStream::from_std(stream).map_err(Error::Socket)?.into_split();
-        let pending = Command::Start(Box::new(start)).frame()?;
-        let received = BytesMut::new();
-        Ok((Sender { writer, pending }, Receiver { reader, received, child: None, log: None, exit: None }))
+        over(stream, Command::Start(Box::new(start)))
     }
+}
+
+/// A process at the other end of a socket pair, and its first command.
+pub(crate) fn spawn<C: Message, E>(
+    start: C,
+    process: impl FnOnce(OwnedFd) -> Result<Child, Error>,
+) -> Result<(Sender<C>, Receiver<E>), Error> {
+    let (ours, theirs) = StdStream::pair().map_err(Error::Socket)?;
+    let mut child = process(OwnedFd::from(theirs))?;
+    let log = child.stderr.take().map(Log::new);
+    let (sender, mut receiver) = over(ours, start)?;
+    receiver.child = Some(child);
+    receiver.log = log;
+    Ok((sender, receiver))
+}
+
+/// The same with whatever is at the other end.
+pub(crate) fn over<C: Message, E>(stream: StdStream, start: C) -> Result<(Sender<C>, Receiver<E>), Error> {
+    stream.set_nonblocking(true).map_err(Error::Socket)?;
+    let (reader, writer) = UnixStream::from_std(stream).map_err(Error::Socket)?.into_split();
+    let sender = Sender { writer, pending: start.frame()?, commands: PhantomData };
+    let (received, events) = (BytesMut::new(), PhantomData);
+    Ok((sender, Receiver { reader, received, child: None, log: None, exit: None, events }))
 }
 
 /// The way to a worker. Dropping it is [`Command::EndOfStream`] without an answer: the worker ends.
 #[derive(Debug)]
-pub struct Sender {
+pub struct Sender<C = Command> {
     writer: OwnedWriteHalf,
     /// What of the last frame has not been written: a cancelled `send` is finished by the next.
     pending: Frame,
+    commands: PhantomData<fn(C)>,
 }
 
-impl Sender {
+impl<C: Message> Sender<C> {
     /// Sends a command; waits while the worker is behind. Cancel safe: a frame is never torn. A command whose `send`
     /// was cancelled while it waited may or may not be sent.
     ///
     /// # Errors
     /// The worker is gone ([`Receiver::recv`] says how it went), or the unit is past [`wire::MAX_FRAME`]
     /// (`InvalidInput`; the worker is as well as before).
-    pub async fn send(&mut self, command: Command) -> io::Result<()> {
+    pub async fn send(&mut self, command: C) -> io::Result<()> {
         self.flush().await?;
         self.pending = command.frame().map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
         self.flush().await
@@ -104,19 +120,20 @@ impl Sender {
 
 /// What a worker says, until its end. Dropping it kills the process, which tokio then reaps.
 #[derive(Debug)]
-pub struct Receiver {
+pub struct Receiver<E = Event> {
     reader: OwnedReadHalf,
     received: BytesMut,
     child: Option<Child>,
     log: Option<Log>,
     exit: Option<Exit>,
+    events: PhantomData<fn() -> E>,
 }
 
 /// One thing from a worker.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Incoming {
+pub enum Incoming<E = Event> {
     /// It said something.
-    Event(Event),
+    Event(E),
     /// It is gone, and reaped; nothing else comes.
     Exit(Exit),
 }
@@ -151,10 +168,10 @@ enum Heard {
     Line,
 }
 
-impl Receiver {
+impl<E: Message> Receiver<E> {
     /// The next event; after the last one, [`Incoming::Exit`], again and again. The worker's own log lines go to
     /// `tracing` in passing. Cancel safe.
-    pub async fn recv(&mut self) -> Incoming {
+    pub async fn recv(&mut self) -> Incoming<E> {
         if let Some(exit) = &self.exit {
             return Incoming::Exit(exit.clone());
         }
@@ -210,7 +227,7 @@ impl Receiver {
     }
 
     /// Reaps the process; one that broke the protocol, or closed its socket but lives on, is killed first.
-    async fn end(&mut self, broken: Option<String>) -> Incoming {
+    async fn end(&mut self, broken: Option<String>) -> Incoming<E> {
         let exit = match &mut self.child {
             None => broken.map_or(Exit::Closed, Exit::Broken),
             Some(child) => {

@@ -113,9 +113,15 @@ impl Launch {
         serde_json::from_slice(&output.stdout).map_err(|error| failed(format!("its answer: {error}")))
     }
 
-    /// Starts a worker that may open these devices and whose only channel is `socket`, which becomes its standard input.
-    pub(crate) fn spawn(&self, socket: OwnedFd, devices: &BTreeSet<Nodes>) -> Result<Child, Error> {
-        let mut command = self.command("run", Stdio::from(socket));
+    /// Starts `run` or `demux`, which may open these devices and whose only channel is `socket`, which becomes its standard
+    /// input.
+    pub(crate) fn spawn(
+        &self,
+        what: &str,
+        socket: OwnedFd,
+        devices: &BTreeSet<Nodes>,
+    ) -> Result<Child, Error> {
+        let mut command = self.command(what, Stdio::from(socket));
         for nodes in devices {
             command.arg("--device").arg(nodes.name());
         }

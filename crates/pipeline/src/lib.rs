@@ -5,6 +5,7 @@
 //! * [`encoder`]: how each encoder is driven (data).
 //! * [`opus`]: sound that comes as Opus, and what its encoder is told of losses.
 //! * [`trial`]: which encoders work here, and which are used.
+//! * [`demux`]: the same for the process that takes containers apart.
 //! * [`wire`]: the framed messages of the one socket pair.
 //! * [`Handle`]: a worker process, or a pipeline on a thread behind the same socket pair.
 //!
@@ -12,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 mod decode;
+pub mod demux;
 mod element;
 pub mod encoder;
 pub mod handle;

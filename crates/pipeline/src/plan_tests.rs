@@ -68,7 +68,7 @@ fn audio_options_follow_livekit() {
 
 #[test]
 fn caps_carry_the_decoder_configuration() {
-    let caps = |codec, config| track_caps(&Format { codec, config: Bytes::from_static(config) });
+    let caps = |codec, config| track_caps(&Format::new(codec, Bytes::from_static(config)));
     assert_eq!(
         caps(Codec::Aac, &[0x12, 0x10]).unwrap(),
         "audio/mpeg, mpegversion=4, stream-format=raw, framed=true, codec_data=(buffer)1210"

@@ -4,7 +4,7 @@
 //! rounded up, so that flooring them to a 90 kHz or 48 kHz clock gives the publisher's own tick back.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut, buf::Chain};
-use media::{Codec, Encoded, Format, Kind, MediaTime, Output, Packet, Quality, TrackId, Unit};
+use media::{Codec, Encoded, Format, Kind, MediaTime, Output, Packet, Quality, Shape, TrackId, Turn, Unit};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -94,23 +94,7 @@ impl Message for Command {
     fn frame(self) -> Result<Frame, Error> {
         match self {
             Command::Start(start) => json(1, &start),
-            Command::Unit(Unit::Format(track, Format { codec, config })) => {
-                let name = serde_json::to_vec(&codec).map_err(|source| Error::Json { tag: 2, source })?;
-                let mut head = BytesMut::new();
-                head.put_u8(track.0);
-                head.put_u8(u8::try_from(name.len()).map_err(|_| Error::TooLong { length: name.len() })?);
-                head.put_slice(&name);
-                frame(2, &head, config)
-            }
-            Command::Unit(Unit::Packet(Packet { track, kind, pts, dts, keyframe, data })) => {
-                let mut head = BytesMut::new();
-                head.put_u8(track.0);
-                head.put_u8(u8::from(kind == Kind::Video));
-                head.put_u8(u8::from(keyframe));
-                head.put_i64(nanos_up(pts));
-                head.put_i64(nanos_up(dts));
-                frame(3, &head, data)
-            }
+            Command::Unit(unit) => unit_frame([2, 3], unit),
             Command::Keyframe(quality) => frame(4, &[quality.number()], Bytes::new()),
             Command::Pause(quality) => frame(5, &[quality.number()], Bytes::new()),
             Command::Resume(quality) => frame(6, &[quality.number()], Bytes::new()),
@@ -128,22 +112,11 @@ impl Message for Command {
     }
 
     fn read(tag: u8, body: Bytes) -> Result<Self, Error> {
-        let mut body = Body { tag, bytes: body };
+        let mut body = Body::new(tag, body);
         let command = match tag {
             1 => Command::Start(body.json()?),
-            2 => {
-                let track = TrackId(body.byte("track")?);
-                let codec = body.codec()?;
-                Command::Unit(Unit::Format(track, Format { codec, config: body.rest() }))
-            }
-            3 => Command::Unit(Unit::Packet(Packet {
-                track: TrackId(body.byte("track")?),
-                kind: if body.flag("kind")? { Kind::Video } else { Kind::Audio },
-                keyframe: body.flag("keyframe")?,
-                pts: body.time("pts")?,
-                dts: body.time("dts")?,
-                data: body.rest(),
-            })),
+            2 => Command::Unit(body.format()?),
+            3 => Command::Unit(body.packet()?),
             4 => Command::Keyframe(body.quality()?),
             5 => Command::Pause(body.quality()?),
             6 => Command::Resume(body.quality()?),
@@ -187,7 +160,7 @@ impl Message for Event {
     }
 
     fn read(tag: u8, body: Bytes) -> Result<Self, Error> {
-        let mut body = Body { tag, bytes: body };
+        let mut body = Body::new(tag, body);
         let event = match tag {
             1 => Event::Ready,
             2 => Event::Source(body.json()?),
@@ -210,22 +183,54 @@ impl Message for Event {
     }
 }
 
+/// A unit's format or packet under the first or second of these tags, in whichever direction.
+pub(crate) fn unit_frame([format_tag, packet_tag]: [u8; 2], unit: Unit) -> Result<Frame, Error> {
+    let mut head = BytesMut::new();
+    match unit {
+        Unit::Format(track, Format { codec, config, shape }) => {
+            let name =
+                serde_json::to_vec(&codec).map_err(|source| Error::Json { tag: format_tag, source })?;
+            let (width, height) = shape.pixel.unwrap_or_default();
+            head.put_u8(track.0);
+            head.put_u8(u8::from(shape.turn.mirrored));
+            head.put_u8(shape.turn.quarters());
+            head.put_u16(width);
+            head.put_u16(height);
+            head.put_u8(u8::try_from(name.len()).map_err(|_| Error::TooLong { length: name.len() })?);
+            head.put_slice(&name);
+            frame(format_tag, &head, config)
+        }
+        Unit::Packet(Packet { track, kind, pts, dts, keyframe, data }) => {
+            head.put_u8(track.0);
+            head.put_u8(u8::from(kind == Kind::Video));
+            head.put_u8(u8::from(keyframe));
+            head.put_i64(nanos_up(pts));
+            head.put_i64(nanos_up(dts));
+            frame(packet_tag, &head, data)
+        }
+    }
+}
+
 /// The body of one message, read field by field.
-struct Body {
+pub(crate) struct Body {
     tag: u8,
     bytes: Bytes,
 }
 
 impl Body {
+    pub(crate) fn new(tag: u8, bytes: Bytes) -> Self {
+        Self { tag, bytes }
+    }
+
     fn wrong(&self, field: &'static str) -> Error {
         Error::Field { tag: self.tag, field }
     }
 
-    fn byte(&mut self, field: &'static str) -> Result<u8, Error> {
+    pub(crate) fn byte(&mut self, field: &'static str) -> Result<u8, Error> {
         self.bytes.try_get_u8().map_err(|_| self.wrong(field))
     }
 
-    fn flag(&mut self, field: &'static str) -> Result<bool, Error> {
+    pub(crate) fn flag(&mut self, field: &'static str) -> Result<bool, Error> {
         match self.byte(field)? {
             0 => Ok(false),
             1 => Ok(true),
@@ -233,8 +238,39 @@ impl Body {
         }
     }
 
-    fn time(&mut self, field: &'static str) -> Result<MediaTime, Error> {
+    pub(crate) fn time(&mut self, field: &'static str) -> Result<MediaTime, Error> {
         self.bytes.try_get_i64().map(MediaTime::from_nanos).map_err(|_| self.wrong(field))
+    }
+
+    pub(crate) fn number(&mut self, field: &'static str) -> Result<u32, Error> {
+        self.bytes.try_get_u32().map_err(|_| self.wrong(field))
+    }
+
+    pub(crate) fn offset(&mut self, field: &'static str) -> Result<u64, Error> {
+        self.bytes.try_get_u64().map_err(|_| self.wrong(field))
+    }
+
+    pub(crate) fn format(&mut self) -> Result<Unit, Error> {
+        let track = TrackId(self.byte("track")?);
+        let turn = Turn::new(self.flag("mirrored")?, self.byte("quarters")?);
+        let pixel = (self.short("pixel")?, self.short("pixel")?);
+        let shape = Shape { turn, pixel: (pixel.0 > 0 && pixel.1 > 0).then_some(pixel) };
+        Ok(Unit::Format(track, Format { codec: self.codec()?, config: self.rest(), shape }))
+    }
+
+    pub(crate) fn packet(&mut self) -> Result<Unit, Error> {
+        Ok(Unit::Packet(Packet {
+            track: TrackId(self.byte("track")?),
+            kind: if self.flag("kind")? { Kind::Video } else { Kind::Audio },
+            keyframe: self.flag("keyframe")?,
+            pts: self.time("pts")?,
+            dts: self.time("dts")?,
+            data: self.rest(),
+        }))
+    }
+
+    fn short(&mut self, field: &'static str) -> Result<u16, Error> {
+        self.bytes.try_get_u16().map_err(|_| self.wrong(field))
     }
 
     fn quality(&mut self) -> Result<Quality, Error> {
@@ -259,24 +295,24 @@ impl Body {
         serde_json::from_slice(&name).map_err(|source| Error::Json { tag: self.tag, source })
     }
 
-    fn json<T: for<'de> Deserialize<'de>>(&mut self) -> Result<T, Error> {
+    pub(crate) fn json<T: for<'de> Deserialize<'de>>(&mut self) -> Result<T, Error> {
         serde_json::from_slice(&self.rest()).map_err(|source| Error::Json { tag: self.tag, source })
     }
 
-    fn text(&mut self) -> String {
+    pub(crate) fn text(&mut self) -> String {
         String::from_utf8_lossy(&self.rest()).into_owned()
     }
 
-    fn rest(&mut self) -> Bytes {
+    pub(crate) fn rest(&mut self) -> Bytes {
         std::mem::take(&mut self.bytes)
     }
 
-    fn end(self) -> Result<(), Error> {
+    pub(crate) fn end(self) -> Result<(), Error> {
         if self.bytes.is_empty() { Ok(()) } else { Err(self.wrong("end")) }
     }
 }
 
-fn frame(tag: u8, fields: &[u8], payload: Bytes) -> Result<Frame, Error> {
+pub(crate) fn frame(tag: u8, fields: &[u8], payload: Bytes) -> Result<Frame, Error> {
     let length = 1 + fields.len() + payload.len();
     if length > MAX_FRAME {
         return Err(Error::TooLong { length });
@@ -288,18 +324,18 @@ fn frame(tag: u8, fields: &[u8], payload: Bytes) -> Result<Frame, Error> {
     Ok(head.freeze().chain(payload))
 }
 
-fn json<T: Serialize>(tag: u8, value: &T) -> Result<Frame, Error> {
+pub(crate) fn json<T: Serialize>(tag: u8, value: &T) -> Result<Frame, Error> {
     let body = serde_json::to_vec(value).map_err(|source| Error::Json { tag, source })?;
     frame(tag, &[], body.into())
 }
 
-fn cut(mut text: String) -> Bytes {
+pub(crate) fn cut(mut text: String) -> Bytes {
     text.truncate(text.floor_char_boundary(MAX_TEXT));
     text.into()
 }
 
 /// Nanoseconds, rounded up.
-fn nanos_up(time: MediaTime) -> i64 {
+pub(crate) fn nanos_up(time: MediaTime) -> i64 {
     MediaTime::ZERO.since(time).nanos().saturating_neg()
 }
 

@@ -22,7 +22,13 @@ fn time() -> impl Strategy<Value = MediaTime> {
 }
 
 fn codec() -> impl Strategy<Value = Codec> {
-    prop_oneof![Just(Codec::H264), Just(Codec::Vp8), Just(Codec::Aac), Just(Codec::Mp3), Just(Codec::Opus)]
+    (0..Codec::ALL.len()).prop_map(|which| Codec::ALL[which])
+}
+
+fn shape() -> impl Strategy<Value = Shape> {
+    let turn = (any::<bool>(), 0_u8..4).prop_map(|(mirrored, quarters)| Turn::new(mirrored, quarters));
+    let pixel = proptest::option::of((1..u16::MAX, 1..u16::MAX));
+    (turn, pixel).prop_map(|(turn, pixel)| Shape { turn, pixel })
 }
 
 fn start() -> impl Strategy<Value = Command> {
@@ -35,8 +41,8 @@ fn start() -> impl Strategy<Value = Command> {
 }
 
 fn command() -> impl Strategy<Value = Command> {
-    let format = (any::<u8>(), codec(), payload()).prop_map(|(track, codec, config)| {
-        Command::Unit(Unit::Format(TrackId(track), Format { codec, config }))
+    let format = (any::<u8>(), codec(), payload(), shape()).prop_map(|(track, codec, config, shape)| {
+        Command::Unit(Unit::Format(TrackId(track), Format { codec, config, shape }))
     });
     let kind = prop_oneof![Just(Kind::Audio), Just(Kind::Video)];
     let packet = (any::<u8>(), kind, time(), time(), any::<bool>(), payload());
