@@ -7,6 +7,7 @@ mod codec;
 mod key;
 mod layer;
 mod opus;
+pub mod pacer;
 mod packet;
 pub mod queue;
 mod rtp;

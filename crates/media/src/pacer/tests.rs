@@ -1,0 +1,392 @@
+use bytes::Bytes;
+
+use super::*;
+use crate::{Codec, Format, Packet};
+
+const VIDEO: TrackId = TrackId(0);
+const AUDIO: TrackId = TrackId(1);
+const FRAME_MS: i64 = 40;
+const SOUND_MS: i64 = 20;
+const KEY_MS: i64 = 2000;
+
+fn ms(ms: i64) -> MediaTime {
+    MediaTime::from_millis(ms)
+}
+
+fn packet(track: TrackId, at: i64) -> Unit {
+    let kind = if track == VIDEO { Kind::Video } else { Kind::Audio };
+    let keyframe = kind == Kind::Audio || at % KEY_MS == 0;
+    let data = Bytes::from_static(&[0; 100]);
+    Unit::Packet(Packet { track, kind, pts: ms(at), dts: ms(at), keyframe, data })
+}
+
+/// All that a source has from `from` up to `to`, in the order of its times.
+fn media(from: i64, to: i64) -> impl Iterator<Item = Unit> {
+    (from..to).flat_map(|at| {
+        let video = (at % FRAME_MS == 0).then(|| packet(VIDEO, at));
+        video.into_iter().chain((at % SOUND_MS == 0).then(|| packet(AUDIO, at)))
+    })
+}
+
+/// A unit that was given, all in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Given {
+    at: i64,
+    /// As a person who knows the source would say: the number of milliseconds from its beginning.
+    source: i64,
+    dts: i64,
+    video: bool,
+}
+
+/// A pacer and a caller that does as it is told, on a virtual clock of 1 ms.
+struct Rig {
+    pacer: Pacer,
+    now: i64,
+    given: Vec<Given>,
+    over: Option<i64>,
+}
+
+impl Rig {
+    fn new(pace: Pace) -> Self {
+        let mut pacer = Pacer::new(pace);
+        pacer.expect(2);
+        Self { pacer, now: 100_000, given: Vec::new(), over: None }
+    }
+
+    fn push(&mut self, unit: Unit) {
+        // Where it is in the source rides in the distance of pts and dts.
+        self.pacer.push(ms(self.now), mark(unit));
+    }
+
+    /// Reads a file as far as it is wanted, as fast as that.
+    fn read(&mut self, file: &mut impl Iterator<Item = Unit>) {
+        while self.pacer.wants() {
+            match file.next() {
+                Some(unit) => self.push(unit),
+                None => self.pacer.finish(),
+            }
+        }
+    }
+
+    fn give(&mut self) {
+        loop {
+            match self.pacer.next(ms(self.now)) {
+                Step::Give(Unit::Packet(packet)) => self.given.push(Given {
+                    at: self.now,
+                    source: packet.pts.since(packet.dts).millis() - FAR,
+                    dts: packet.dts.millis(),
+                    video: packet.kind == Kind::Video,
+                }),
+                Step::Give(Unit::Format(..)) => {}
+                Step::Wait(Some(until)) if until <= ms(self.now) => {}
+                Step::Wait(_) => return,
+                Step::Over => {
+                    self.over.get_or_insert(self.now);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn play_file(&mut self, file: &mut impl Iterator<Item = Unit>, time: i64) {
+        for _ in 0..time {
+            self.read(file);
+            self.give();
+            self.now += 1;
+        }
+    }
+
+    /// Times of each track never go back, and are those of the source but for a shift: gives all shifts there were.
+    fn shifts(&self) -> Vec<i64> {
+        for video in [true, false] {
+            let of_track: Vec<_> = self.given.iter().filter(|given| given.video == video).collect();
+            assert!(of_track.windows(2).all(|pair| pair[0].dts <= pair[1].dts), "back in time");
+        }
+        let mut shifts: Vec<i64> = self.given.iter().map(|given| given.dts - given.source).collect();
+        shifts.dedup();
+        shifts
+    }
+}
+
+/// Added to the marks, so that no pts is before its dts.
+const FAR: i64 = 1;
+
+fn mark(unit: Unit) -> Unit {
+    match unit {
+        Unit::Packet(packet) => {
+            let lead = packet.dts + ms(FAR);
+            Unit::Packet(Packet { pts: packet.dts + lead, ..packet })
+        }
+        format => format,
+    }
+}
+
+#[test]
+fn a_file_starts_at_once_is_given_as_fast_as_it_plays_and_ends_when_its_last_picture_was_shown() {
+    let mut rig = Rig::new(Pace::File);
+    rig.pacer.start_over();
+    let start = rig.now;
+    let mut file = media(0, 60_000);
+    // The marks make its pictures seem to last for ever: how long it is, is told by the next test.
+    rig.play_file(&mut file, 61_000);
+    assert_eq!(rig.given.len(), 60_000 / 40 + 60_000 / 20);
+    for given in &rig.given {
+        assert!((0..=1).contains(&(given.at - start - given.source)), "{given:?}");
+    }
+    assert_eq!(rig.shifts(), [start]);
+    assert_eq!(rig.pacer.dry(), 0);
+}
+
+#[test]
+fn a_file_is_over_when_its_last_picture_was_shown() {
+    let mut pacer = Pacer::new(Pace::File);
+    media(0, 1000).for_each(|unit| pacer.push(ms(0), unit));
+    pacer.finish();
+    let mut last = 0;
+    for now in 0..2000 {
+        while let Step::Give(_) = pacer.next(ms(now)) {
+            last = now;
+        }
+        if pacer.next(ms(now)) == Step::Over {
+            assert!((960..=981).contains(&last) && (1000..=1001).contains(&now), "last {last}, over {now}");
+            return;
+        }
+    }
+    panic!("never over");
+}
+
+#[test]
+fn no_more_of_a_file_is_read_than_is_needed() {
+    let mut rig = Rig::new(Pace::File);
+    rig.read(&mut media(0, 600_000));
+    let spans = rig.pacer.buffered();
+    assert!(spans >= AHEAD && spans < AHEAD + Duration::from_millis(100), "{spans:?}");
+}
+
+#[test]
+fn sound_that_a_file_keeps_seconds_behind_its_pictures_is_given_in_time() {
+    let mut rig = Rig::new(Pace::File);
+    rig.pacer.start_over();
+    let start = rig.now;
+    let (mut video, mut audio): (Vec<_>, Vec<_>) =
+        media(0, 60_000).partition(|unit| matches!(unit, Unit::Packet(packet) if packet.track == VIDEO));
+    let mut file = Vec::new();
+    while !video.is_empty() {
+        // Four seconds of pictures, then four seconds of sound.
+        file.extend(video.drain(..100));
+        file.extend(audio.drain(..200));
+    }
+    rig.play_file(&mut file.into_iter(), 60_000);
+    assert!(rig.given.iter().all(|given| (0..=1).contains(&(given.at - start - given.source))));
+    assert_eq!(rig.given.iter().filter(|given| !given.video).count(), 3000);
+}
+
+#[test]
+fn a_track_that_ends_early_does_not_stop_the_other() {
+    let mut rig = Rig::new(Pace::File);
+    rig.pacer.start_over();
+    let start = rig.now;
+    let mut file = media(0, 30_000)
+        .filter(|unit| !matches!(unit, Unit::Packet(p) if p.track == AUDIO && p.dts > ms(5_000)));
+    rig.play_file(&mut file, 30_000);
+    let last = rig.given.last().unwrap();
+    assert_eq!(last.source, 29_960);
+    assert!(last.at - start - last.source <= 1, "{last:?}");
+    assert_eq!(rig.pacer.dry(), 0);
+}
+
+#[test]
+fn a_file_that_runs_dry_stands_and_goes_on_where_it_was_sound_and_pictures_together() {
+    let mut rig = Rig::new(Pace::File);
+    rig.pacer.start_over();
+    let mut file = media(0, 60_000);
+    rig.play_file(&mut file, 10_000);
+    for _ in 0..15_000 {
+        rig.give();
+        rig.now += 1;
+    }
+    let stood = rig.given.last().unwrap().source;
+    let resumed = (rig.now, rig.given.len());
+    rig.play_file(&mut file, 20_000);
+    let next = rig.given[resumed.1];
+    assert!((0..=40).contains(&(next.source - stood)) && next.at == resumed.0, "{stood} {next:?}");
+    let shifts = rig.shifts();
+    assert_eq!((shifts.len(), rig.pacer.dry()), (2, 1), "{shifts:?}");
+    assert!(
+        (12_000..=13_300).contains(&(shifts[1] - shifts[0])),
+        "what was read ahead was played: {shifts:?}"
+    );
+    assert!(
+        rig.given[resumed.1..].iter().all(|given| given.at - given.dts <= 1),
+        "nothing is late afterwards"
+    );
+}
+
+#[test]
+fn what_was_played_to_nobody_is_played_again_from_the_start() {
+    let mut rig = Rig::new(Pace::File);
+    let mut file = media(0, 20_000);
+    rig.play_file(&mut file, 800);
+    assert!(rig.given.last().unwrap().source >= 760);
+    rig.pacer.start_over();
+    let (again, from) = (rig.now, rig.given.len());
+    rig.play_file(&mut file, 19_000);
+    assert_eq!((rig.given[from].source, rig.given[from].at), (0, again));
+    let sources: Vec<_> =
+        rig.given[from..].iter().filter(|given| given.video).map(|given| given.source).collect();
+    assert!(sources.iter().enumerate().all(|(n, source)| *source == n as i64 * 40), "none is left out");
+    rig.shifts();
+}
+
+#[test]
+fn a_long_wait_for_somebody_who_sees_it_keeps_little() {
+    let mut rig = Rig::new(Pace::File);
+    let mut file = media(0, 60_000);
+    rig.play_file(&mut file, 8_000);
+    rig.pacer.start_over();
+    let from = rig.given.len();
+    rig.play_file(&mut file, 1_000);
+    assert!(rig.given[from].source >= 7_900, "it goes on where it is");
+}
+
+#[test]
+fn another_item_follows_without_a_gap() {
+    let mut rig = Rig::new(Pace::File);
+    rig.pacer.start_over();
+    let start = rig.now;
+    for unit in media(0, 3_000) {
+        rig.pacer.push(ms(rig.now), unit);
+    }
+    let base = rig.pacer.end_of_item();
+    assert_eq!(base, ms(3_000));
+    for unit in media(0, 3_000) {
+        let Unit::Packet(packet) = unit else { unreachable!() };
+        let shifted = Packet { pts: packet.pts + base, dts: packet.dts + base, ..packet };
+        rig.pacer.push(ms(rig.now), Unit::Packet(shifted));
+    }
+    rig.pacer.finish();
+    rig.play_file(&mut std::iter::empty(), 7_000);
+    let pictures: Vec<_> =
+        rig.given.iter().filter(|given| given.video).map(|given| given.dts - start).collect();
+    assert!(pictures.iter().enumerate().all(|(n, dts)| *dts == n as i64 * 40), "{pictures:?}");
+    assert!(rig.over.is_some_and(|over| (6_000..=6_001).contains(&(over - start))));
+}
+
+#[test]
+fn formats_go_before_their_packets() {
+    let mut pacer = Pacer::new(Pace::File);
+    pacer.push(ms(0), Unit::Format(VIDEO, Format::new(Codec::H264, Bytes::new())));
+    pacer.push(ms(0), packet(VIDEO, 0));
+    assert_eq!(pacer.next(ms(0)), Step::Wait(None), "half a second is waited for");
+    pacer.finish();
+    assert!(matches!(pacer.next(ms(0)), Step::Give(Unit::Format(..))));
+    assert!(matches!(pacer.next(ms(0)), Step::Give(Unit::Packet(_))));
+}
+
+/// A live source in segments: each comes whole once it is made, the first three at the start.
+struct Segments {
+    length: i64,
+    /// Parts in a million by which its clock is too fast.
+    ppm: i64,
+    start: i64,
+    made: i64,
+}
+
+impl Segments {
+    fn new(start: i64, length: i64, ppm: i64) -> Self {
+        Self { length, ppm, start, made: 0 }
+    }
+
+    fn run(&mut self, rig: &mut Rig) {
+        // Three segments are there at once.
+        let source = (rig.now - self.start) * (1_000_000 + self.ppm) / 1_000_000 + 3 * self.length;
+        while source >= self.made + self.length {
+            media(self.made, self.made + self.length).for_each(|unit| rig.push(unit));
+            self.made += self.length;
+        }
+    }
+}
+
+/// How far what is given is behind what is made, over time.
+fn live(ppm: i64, seconds: i64, outage: std::ops::Range<i64>) -> (Rig, Vec<i64>) {
+    let mut rig = Rig::new(Pace::Live);
+    let mut source = Segments::new(rig.now, 4_000, ppm);
+    let (start, mut behind) = (rig.now, Vec::new());
+    for passed in 0..seconds * 1000 {
+        if !outage.contains(&(passed / 1000)) {
+            source.run(&mut rig);
+        }
+        rig.give();
+        if passed % 1000 == 0 {
+            let made = (rig.now - start) * (1_000_000 + ppm) / 1_000_000 + 3 * 4_000;
+            behind.push(made - rig.given.last().map_or(0, |given| given.source));
+        }
+        rig.now += 1;
+    }
+    (rig, behind)
+}
+
+#[test]
+fn an_hour_of_live_neither_runs_dry_nor_falls_behind_with_clocks_that_differ() {
+    for ppm in [-200, 0, 200] {
+        let (rig, behind) = live(ppm, 3600, 0..0);
+        let (early, late) = (behind[60], *behind.last().unwrap());
+        assert_eq!((rig.pacer.dry(), rig.pacer.skipped()), (0, 0), "{ppm} ppm");
+        assert!((early - late).abs() <= 600, "{ppm} ppm: {early} ms behind, then {late}");
+        assert_eq!(rig.shifts().len(), 1, "times between units are the source's own");
+    }
+}
+
+#[test]
+fn a_live_source_without_a_buffer_gets_one_slowly() {
+    let mut rig = Rig::new(Pace::Live);
+    let (start, mut made) = (rig.now, 0);
+    for passed in 0..300_000 {
+        // A unit comes in the moment in which it is made, but for one pause of 0.4 s in each ten seconds.
+        let paused = passed % 10_000 < 400;
+        let until = if paused { passed / 10_000 * 10_000 } else { passed };
+        media(made, until).for_each(|unit| rig.push(unit));
+        made = made.max(until);
+        rig.give();
+        rig.now += 1;
+    }
+    let late = rig.now - start - rig.given.last().unwrap().source;
+    assert!((900..2_000).contains(&late), "{late} ms behind");
+    assert_eq!(rig.pacer.dry(), 0);
+}
+
+#[test]
+fn a_live_source_that_was_away_for_a_while_is_soon_as_near_as_before() {
+    let (rig, behind) = live(0, 180, 60..75);
+    assert_eq!(rig.pacer.dry(), 1);
+    let (before, after) = (behind[50], *behind.last().unwrap());
+    assert!(after <= before + 3_000, "{before} ms behind before, {after} after");
+    assert!(rig.pacer.skipped() > 0 && !rig.shifts().is_empty());
+    let first_after = rig.given.iter().filter(|given| given.video).collect::<Vec<_>>();
+    let cut = first_after.windows(2).find(|pair| pair[1].source - pair[0].source > 1_000).unwrap();
+    assert_eq!(cut[1].source % KEY_MS, 0, "what is left out ends with a key picture");
+    assert!(cut[1].dts - cut[0].dts <= 100, "and is no gap for who looks on: {cut:?}");
+}
+
+#[test]
+fn renditions_that_come_a_segment_at_a_time_wait_for_each_other() {
+    let mut rig = Rig::new(Pace::Live);
+    let of = |track: TrackId, from, to| {
+        media(from, to).filter(move |unit| matches!(unit, Unit::Packet(packet) if packet.track == track))
+    };
+    for segment in 0..30 {
+        let (from, to) = (segment * 4_000, (segment + 1) * 4_000);
+        // Sound comes 1.5 s before the pictures.
+        of(AUDIO, from, to).for_each(|unit| rig.push(unit));
+        for passed in 0..4_000 {
+            if passed == 1_500 {
+                of(VIDEO, from, to).for_each(|unit| rig.push(unit));
+            }
+            rig.give();
+            rig.now += 1;
+        }
+    }
+    let apart = rig.given.windows(2).map(|pair| (pair[0].source - pair[1].source).abs()).max().unwrap();
+    assert!(apart <= 700, "sound and pictures are {apart} ms apart");
+    rig.shifts();
+}
