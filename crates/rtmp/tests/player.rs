@@ -243,6 +243,21 @@ fn a_connect_that_is_refused_is_an_error_with_the_servers_words() {
     assert!(error.to_string().contains("no app"), "{error}");
 }
 
+#[test]
+fn a_play_that_is_refused_without_its_number_is_refused() {
+    let mut pair = Pair::new();
+    pair.accept();
+    let (request, _) = pair.request();
+    let results = pair.server.reject_request(request, "NetStream.Play.StreamNotFound", "").unwrap();
+    let mut error = None;
+    for result in results {
+        if let ServerSessionResult::OutboundResponse(packet) = result {
+            error = error.or(pair.player.handle_input(pair.now, &packet.bytes).err());
+        }
+    }
+    assert!(error.unwrap().is_not_found());
+}
+
 /// A player that has asked to play, of a server that is written by hand, whose chunks go on.
 fn asking() -> (Player, Chunks, Instant) {
     let now = Instant::now();

@@ -1,24 +1,22 @@
-//! One connection: the clock and the socket around a [`::rtmp::Session`].
+//! One connection of an encoder, up to its end.
 
 use std::{
-    io,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
-use ::rtmp::{Ended, Publish, Reject, Session};
-use bytes::BytesMut;
+use ::rtmp::{Publish, Reject, Session};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     sync::{mpsc, oneshot},
-    time::{sleep_until, timeout},
+    time::timeout,
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    publisher::{Event, Feed, Why},
+    pipe::{LINGER, Left, Pipe},
+    publisher::{Feed, Why},
     request::{Decision, Request},
 };
 use crate::{
@@ -26,16 +24,6 @@ use crate::{
     waiting::{Place, Waiting},
     wrong_keys::WrongKeys,
 };
-
-/// What is read from a socket at once: a few chunks. Bounds what a session makes of one call.
-const READ: usize = 16 << 10;
-
-/// For our few bytes to leave. An encoder that does not read them for so long is stuck.
-const WRITE_DEADLINE: Duration = Duration::from_secs(5);
-
-/// After the last word the socket is read on for this long, until the encoder has closed it: closing a socket with unread
-/// bytes would make the system throw away what the encoder has not read yet, the reason among it.
-const LINGER: Duration = Duration::from_secs(1);
 
 /// What every connection shares.
 #[derive(Debug, Clone)]
@@ -76,11 +64,11 @@ pub(super) async fn serve(
 ) {
     let end = context.end.clone();
     let in_line = InLine { context, place };
-    let mut connection = Connection { stream, peer, session: Session::new(now), unsent: BytesMut::new() };
-    if let Err(error) = socket::prepare(&connection.stream) {
+    if let Err(error) = socket::prepare(&stream) {
         tracing::debug!(%peer, %error, "an RTMP connection closed at once");
         return;
     }
+    let mut connection = Connection { peer, pipe: Pipe::new(stream, Session::new(now)) };
     let feed = tokio::select! {
         biased;
         () = leave.cancelled() => {
@@ -97,24 +85,8 @@ pub(super) async fn serve(
 
 #[derive(Debug)]
 struct Connection {
-    stream: TcpStream,
     peer: SocketAddr,
-    session: Session,
-    /// Taken from the session, not yet by the system.
-    unsent: BytesMut,
-}
-
-/// What a connection without a publisher ends with: a debug line.
-#[derive(Debug, thiserror::Error)]
-enum Left {
-    #[error("closed by the peer after {0} bytes")]
-    Closed(u64),
-    #[error("{0}")]
-    Io(#[from] io::Error),
-    #[error("{0}")]
-    Protocol(#[from] ::rtmp::Error),
-    #[error("refused: {0}")]
-    Refused(String),
+    pipe: Pipe<TcpStream, Session>,
 }
 
 impl Connection {
@@ -128,17 +100,17 @@ impl Connection {
             Err(left) => left,
         };
         tracing::debug!(peer = %self.peer, reason = %left, "an RTMP connection ended before it published");
-        self.say_goodbye().await;
+        self.pipe.say_goodbye().await;
         None
     }
 
     async fn until_publish(&mut self, line: &InLine) -> Result<Publish, Left> {
         loop {
-            self.step().await?;
-            if self.session.is_greeted() {
+            self.pipe.step().await?;
+            if self.pipe.machine.is_greeted() {
                 line.context.waiting().talks(line.place);
             }
-            if let Some(::rtmp::Event::Publish(publish)) = self.session.poll_event() {
+            if let Some(::rtmp::Event::Publish(publish)) = self.pipe.machine.poll_event() {
                 return Ok(publish);
             }
         }
@@ -167,8 +139,8 @@ impl Connection {
         };
         match self.while_reading(timeout(context.decision, decided)).await? {
             Ok(Some(Decision::Accept(feed))) => {
-                self.session.accept(Instant::now());
-                self.flush().await?;
+                self.pipe.machine.accept(Instant::now());
+                self.pipe.flush().await?;
                 Ok(feed)
             }
             Ok(Some(Decision::Reject(reason))) => self.refuse(Reject::BadName(reason)).await,
@@ -178,8 +150,8 @@ impl Connection {
     }
 
     async fn refuse<T>(&mut self, reject: Reject) -> Result<T, Left> {
-        self.session.reject(&reject);
-        self.flush().await?;
+        self.pipe.machine.reject(&reject);
+        self.pipe.flush().await?;
         let (Reject::BadName(reason) | Reject::Failed(reason)) = reject;
         Err(Left::Refused(reason))
     }
@@ -188,13 +160,13 @@ impl Connection {
     async fn while_reading<T>(&mut self, decision: impl Future<Output = T>) -> Result<T, Left> {
         let mut decision = std::pin::pin!(decision);
         loop {
-            if !self.session.wants_input() {
+            if !self.pipe.machine.wants_input() {
                 return Ok(decision.await);
             }
             tokio::select! {
                 biased;
                 decided = &mut decision => return Ok(decided),
-                stepped = self.step() => stepped?,
+                stepped = self.pipe.step() => stepped?,
             }
         }
     }
@@ -205,112 +177,23 @@ impl Connection {
             biased;
             () = end.cancelled() => Why::Closed("the server is shutting down".to_owned()),
             reason = feed.closed() => Why::Closed(reason),
-            why = self.relay(&feed) => why,
+            why = self.pipe.relay(&feed) => why,
         };
         if let Why::Closed(reason) = &why {
-            self.session.close(reason);
+            self.pipe.machine.close(reason);
         }
         tracing::debug!(
-            peer = %self.peer, %why, bytes = self.session.received(), skipped = self.session.skipped(),
+            peer = %self.peer, %why, bytes = self.pipe.machine.received(), skipped = self.pipe.machine.skipped(),
             "an RTMP publisher ended",
         );
         let encoders_wish = why == Why::Unpublished;
         feed.end(why);
         // The connection is over in any case, whether the encoder still listens or not.
-        let _ = self.flush().await;
+        let _ = self.pipe.flush().await;
         if encoders_wish {
             // GStreamer's rtmp2sink reports an error when the server closes while it says goodbye.
-            let _ = timeout(LINGER, self.until_closed()).await;
+            let _ = timeout(LINGER, self.pipe.until_closed()).await;
         }
-        self.say_goodbye().await;
-    }
-
-    /// Socket to feed, until there is no more.
-    async fn relay(&mut self, feed: &Feed) -> Why {
-        loop {
-            while let Some(event) = self.session.poll_event() {
-                let event = match event {
-                    ::rtmp::Event::Unit(unit) => Event::Unit(unit),
-                    ::rtmp::Event::Metadata(metadata) => Event::Metadata(metadata),
-                    ::rtmp::Event::Ended(Ended::Silent) => return Why::Silent,
-                    ::rtmp::Event::Ended(_) => return Why::Unpublished,
-                    _ => continue,
-                };
-                // A feed without a reader resolves `Feed::closed` beside this.
-                feed.send(event).await;
-            }
-            match self.step().await {
-                Ok(()) => {}
-                Err(Left::Closed(_)) => return Why::Disconnected,
-                Err(Left::Io(error)) => return Why::Broken(error.kind()),
-                Err(Left::Protocol(error)) => return Why::Protocol(error),
-                Err(left @ Left::Refused(_)) => return Why::Closed(left.to_string()),
-            }
-        }
-    }
-
-    /// Waits for bytes or for the session's clock, lets the session work, and sends what it says.
-    async fn step(&mut self) -> Result<(), Left> {
-        let due = self.session.poll_timeout();
-        let clock = async {
-            match due {
-                Some(due) => sleep_until(due.into()).await,
-                None => std::future::pending().await,
-            }
-        };
-        let worked = tokio::select! {
-            biased;
-            // Bytes first: after a pause of ours, what has come meanwhile is no silence of the encoder.
-            ready = self.stream.readable() => {
-                ready?;
-                self.read()
-            }
-            () = clock => Ok(()),
-        };
-        let worked = worked.and_then(|()| Ok(self.session.handle_timeout(Instant::now())?));
-        match &worked {
-            // A session's last word says why.
-            Ok(()) | Err(Left::Protocol(_)) => self.flush().await?,
-            Err(_) => {}
-        }
-        worked
-    }
-
-    /// Takes what is there; the buffer lives only here, so that a waiting connection holds none.
-    fn read(&mut self) -> Result<(), Left> {
-        let mut buffer = [0; READ];
-        match self.stream.try_read(&mut buffer) {
-            Ok(0) => Err(Left::Closed(self.session.received())),
-            Ok(count) => Ok(self.session.handle_input(Instant::now(), &buffer[..count])?),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Sends what the session says. When this is cancelled, what is left goes first the next time.
-    async fn flush(&mut self) -> io::Result<()> {
-        while let Some(bytes) = self.session.poll_output() {
-            self.unsent.extend_from_slice(&bytes);
-        }
-        if self.unsent.is_empty() {
-            return Ok(());
-        }
-        match timeout(WRITE_DEADLINE, self.stream.write_all_buf(&mut self.unsent)).await {
-            Ok(written) => written,
-            Err(_) => Err(io::ErrorKind::TimedOut.into()),
-        }
-    }
-
-    /// Closes our side first, then waits a little for the encoder to close its own.
-    async fn say_goodbye(&mut self) {
-        // Whatever fails here, the connection is closed next.
-        let _ = self.stream.shutdown().await;
-        let _ = timeout(LINGER, self.until_closed()).await;
-    }
-
-    async fn until_closed(&mut self) -> io::Result<()> {
-        let mut discarded = [0; 2048];
-        while self.stream.read(&mut discarded).await? > 0 {}
-        Ok(())
+        self.pipe.say_goodbye().await;
     }
 }

@@ -1,4 +1,4 @@
-//! RTMP over TCP.
+//! RTMP over TCP: publishers that connect to us, and streams that we pull from servers.
 //!
 //! ```no_run
 //! # use sluicegate_intake as intake;
@@ -14,12 +14,15 @@
 
 mod connection;
 mod listener;
+mod pipe;
 mod publisher;
+mod pull;
 mod request;
 
 pub use crate::wrong_keys::{WrongKeyLimits, WrongKeys};
 pub use listener::{Limits, Listener};
 pub use publisher::{Closer, Event, Publisher, Why};
+pub use pull::{PullError, pull};
 pub use request::{Error, Request};
 
 pub use ::rtmp::{CodecId, Error as ProtocolError, Metadata};

@@ -41,16 +41,22 @@ pub(super) struct Inner {
     pub(super) policy: Policy,
     pub(super) resolver: Arc<dyn Resolve>,
     pub(super) tls: TlsConnector,
+    /// For protocols that TLS has no name for: RTMP and RTSP.
+    pub(super) plain_tls: TlsConnector,
     pub(super) within: Duration,
     pub(super) proxy: Proxy,
 }
 
 /// What is connected to.
-struct Target {
-    host: String,
-    port: u16,
-    tls: bool,
-    origin: String,
+pub(crate) struct Target {
+    /// A name, or an address without brackets.
+    pub(crate) host: String,
+    /// TCP's.
+    pub(crate) port: u16,
+    /// Over TLS.
+    pub(crate) tls: bool,
+    /// Scheme, host and port, for people.
+    pub(crate) origin: String,
 }
 
 impl Target {
@@ -85,58 +91,54 @@ impl Inner {
     /// The addresses of `host` that the policy lets through, with `port`; at least one.
     pub(super) async fn checked(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Error> {
         let target = Target::raw(host, port)?;
-        let late =
-            |_| Error::TimedOut { origin: target.origin.clone(), phase: Phase::Connect, after: self.within };
-        tokio::time::timeout(self.within, self.permitted(&target)).await.map_err(late)?
+        self.in_time(&target, self.permitted(&target)).await
     }
 
     /// A connection to `host` at a permitted address, never through the proxy.
     pub(super) async fn tcp(&self, host: &str, port: u16) -> Result<TcpStream, Error> {
         let target = Target::raw(host, port)?;
-        let late =
-            |_| Error::TimedOut { origin: target.origin.clone(), phase: Phase::Connect, after: self.within };
-        let failed = |error: io::Error| Error::dialing(&target.origin, &error);
-        let connected = async {
-            let stream = first_of(&self.permitted(&target).await?).await.map_err(failed)?;
-            stream.set_nodelay(true).map_err(failed)?;
-            Ok(stream)
-        };
-        tokio::time::timeout(self.within, connected).await.map_err(late)?
+        let stream = async { direct(&target, &self.permitted(&target).await?).await };
+        self.in_time(&target, stream).await
     }
 
     async fn dial(&self, uri: Uri) -> Result<TokioIo<Stream>, Error> {
         let target = Target::of(&uri)?;
-        let late =
-            |_| Error::TimedOut { origin: target.origin.clone(), phase: Phase::Connect, after: self.within };
-        let stream = tokio::time::timeout(self.within, self.reach(&uri, &target)).await.map_err(late)??;
-        Ok(TokioIo::new(stream))
+        let stream = self.in_time(&target, async {
+            let addresses = self.permitted(&target).await?;
+            let tcp = match self.proxy.for_uri(&uri) {
+                None => direct(&target, &addresses).await?,
+                Some(hop) => {
+                    let address =
+                        addresses.first().ok_or_else(|| Error::Dns { host: target.host.clone() })?;
+                    let tunnel = hop.tunnel(*address, &*self.resolver).await;
+                    tunnel.and_then(|tcp| tcp.set_nodelay(true).map(|()| tcp)).map_err(|error| {
+                        Error::Unreachable { origin: target.origin.clone(), why: format!("proxy: {error}") }
+                    })?
+                }
+            };
+            secure(&target, &self.tls, tcp).await
+        });
+        Ok(TokioIo::new(stream.await?))
     }
 
-    async fn reach(&self, uri: &Uri, target: &Target) -> Result<Stream, Error> {
-        let addresses = self.permitted(target).await?;
-        let failed = |error: io::Error| Error::dialing(&target.origin, &error);
-        let tcp = match self.proxy.for_uri(uri) {
-            None => first_of(&addresses).await.map_err(failed)?,
-            Some(hop) => {
-                let address = addresses.first().ok_or_else(|| Error::Dns { host: target.host.clone() })?;
-                hop.tunnel(*address, &*self.resolver).await.map_err(|error| Error::Unreachable {
-                    origin: target.origin.clone(),
-                    why: format!("proxy: {error}"),
-                })?
-            }
+    /// A connection for a protocol other than HTTP. A proxy is for HTTP.
+    pub(super) async fn connect(&self, target: &Target) -> Result<Stream, Error> {
+        let stream = async {
+            let addresses = self.permitted(target).await?;
+            let tcp = direct(target, &addresses).await?;
+            secure(target, &self.plain_tls, tcp).await
         };
-        tcp.set_nodelay(true).map_err(failed)?;
-        if !target.tls {
-            return Ok(Stream::Plain(tcp));
-        }
-        let wrong = |why: String| Error::Tls { origin: target.origin.clone(), why };
-        let name = ServerName::try_from(target.host.clone()).map_err(|error| wrong(error.to_string()))?;
-        let tls = self.tls.connect(name, tcp).await.map_err(|error| match error.kind() {
-            // rustls' own, and a peer that hangs up on the hello; the rest is the network's
-            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => wrong(error.to_string()),
-            _ => failed(error),
-        })?;
-        Ok(Stream::Tls(Box::new(tls)))
+        self.in_time(target, stream).await
+    }
+
+    async fn in_time<T>(
+        &self,
+        target: &Target,
+        stream: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let late =
+            |_| Error::TimedOut { origin: target.origin.clone(), phase: Phase::Connect, after: self.within };
+        tokio::time::timeout(self.within, stream).await.map_err(late)?
     }
 
     /// The target's addresses that the policy lets through.
@@ -155,6 +157,28 @@ impl Inner {
             _ => Ok(in_turn(permitted)),
         }
     }
+}
+
+async fn direct(target: &Target, addresses: &[SocketAddr]) -> Result<TcpStream, Error> {
+    let failed = |error: io::Error| Error::dialing(&target.origin, &error);
+    let stream = first_of(addresses).await.map_err(failed)?;
+    stream.set_nodelay(true).map_err(failed)?;
+    Ok(stream)
+}
+
+async fn secure(target: &Target, connector: &TlsConnector, tcp: TcpStream) -> Result<Stream, Error> {
+    if !target.tls {
+        return Ok(Stream::Plain(tcp));
+    }
+    let failed = |error: io::Error| Error::dialing(&target.origin, &error);
+    let wrong = |why: String| Error::Tls { origin: target.origin.clone(), why };
+    let name = ServerName::try_from(target.host.clone()).map_err(|error| wrong(error.to_string()))?;
+    let tls = connector.connect(name, tcp).await.map_err(|error| match error.kind() {
+        // rustls' own, and a peer that hangs up on the hello; the rest is the network's
+        io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => wrong(error.to_string()),
+        _ => failed(error),
+    })?;
+    Ok(Stream::Tls(Box::new(tls)))
 }
 
 impl tower_service::Service<Uri> for Dialer {
@@ -207,9 +231,19 @@ pub(super) async fn first_of(addresses: &[SocketAddr]) -> io::Result<TcpStream> 
 }
 
 /// A connection, with TLS or without.
-pub(super) enum Stream {
+pub(crate) enum Stream {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Stream {
+    /// What is below TLS.
+    pub(crate) fn tcp(&self) -> &TcpStream {
+        match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(stream) => stream.get_ref().0,
+        }
+    }
 }
 
 impl Connection for Stream {

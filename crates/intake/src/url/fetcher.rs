@@ -22,7 +22,7 @@ use url::Url;
 
 use super::{
     Ask, Body, Error, Limits, Options, Phase,
-    dial::{self, Dialer},
+    dial::{self, Dialer, Stream, Target},
     head::{self, Head, Wanted},
     retry::Retry,
 };
@@ -133,11 +133,13 @@ impl Fetcher {
         let tls = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
         let tls = tls.map_err(|error| wrong(&error))?;
         let mut tls = tls.with_root_certificates(options.roots).with_no_client_auth();
+        let plain_tls = TlsConnector::from(Arc::new(tls.clone()));
         tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         let dialer = Arc::new(dial::Inner {
             policy: options.policy,
             resolver: options.resolver,
             tls: TlsConnector::from(Arc::new(tls)),
+            plain_tls,
             within: options.limits.connect,
             proxy: options.proxy,
         });
@@ -204,6 +206,12 @@ impl Fetcher {
             bytes.extend_from_slice(&chunk);
         }
         Ok(Fetched { url: opened.url, content_type: opened.content_type, bytes: bytes.into() })
+    }
+
+    /// A connection for another protocol than HTTP, under the same policy and with the same roots. No proxy is used: those are
+    /// for HTTP.
+    pub(crate) async fn connect(&self, target: &Target) -> Result<Stream, Error> {
+        self.0.dialer.connect(target).await
     }
 
     pub(super) fn limits(&self) -> &Limits {

@@ -20,6 +20,7 @@ mod spool;
 use std::{sync::Arc, time::Duration};
 
 pub use body::Body;
+pub(crate) use dial::{Stream, Target};
 pub use error::{Error, Phase};
 pub use fetcher::{Fetched, Fetcher, Opened, Setup};
 pub use proxy::Proxy;

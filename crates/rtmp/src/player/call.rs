@@ -114,7 +114,8 @@ impl Player {
         let call = match step {
             Step::Connect if transaction == CONNECT => "connect",
             Step::CreateStream if transaction == CREATE_STREAM => "createStream",
-            Step::Play { .. } if transaction == PLAY_CALL => "play",
+            // rml_rtmp's server answers `play` as if it had no number.
+            Step::Play { .. } if transaction == PLAY_CALL || transaction == 0.0 => "play",
             _ => return Ok(()),
         };
         Err(self.refusal(call, info))
