@@ -7,6 +7,7 @@
 //! ```
 
 pub mod address;
+mod alias;
 mod body;
 mod dial;
 mod error;
@@ -19,6 +20,7 @@ mod spool;
 
 use std::{sync::Arc, time::Duration};
 
+pub use alias::{Aliases, NotAnAlias};
 pub use body::Body;
 pub(crate) use dial::{Stream, Target};
 pub use error::{Error, Phase};
