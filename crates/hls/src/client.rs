@@ -39,6 +39,8 @@ struct Playing {
     start: Option<Start>,
     /// Whether a master playlist has been seen: its variants are none.
     chosen: bool,
+    /// Whether [`Output::Begun`] was said.
+    begun: bool,
 }
 
 impl Client {
@@ -70,7 +72,13 @@ impl Client {
         if let State::New(url) = &self.state {
             let url = address::web(url, url.clone(), What::Playlist)?;
             let main = Track::new(now, Rendition::Main, url);
-            self.state = State::Playing(Box::new(Playing { main, audio: None, start: None, chosen: false }));
+            self.state = State::Playing(Box::new(Playing {
+                main,
+                audio: None,
+                start: None,
+                chosen: false,
+                begun: false,
+            }));
         }
         let State::Playing(playing) = &mut self.state else { return Ok(false) };
         match input {
@@ -116,6 +124,11 @@ impl Playing {
         let both = |audio: &Option<Track>| audio.as_ref().is_none_or(|audio| audio.playlist.is_some());
         // Begun together, so that both are as far from the end.
         if both(&self.audio) {
+            if let (Some(playlist), false) = (&self.main.playlist, self.begun) {
+                let (live, audio) = (!playlist.complete, self.audio.is_some());
+                desk.outputs.push(Output::Begun { live, audio });
+                self.begun = true;
+            }
             self.main.begin(self.start, None);
             if let Some(audio) = &mut self.audio {
                 audio.begin(self.start, self.main.place());

@@ -181,6 +181,13 @@ pub enum Output {
     Fetch(Fetch),
     /// A variant was chosen; comes once, and not for a stream that has none.
     Chosen(Chosen),
+    /// All playlists are there; comes once, before the first [`Output::Data`].
+    Begun {
+        /// Segments will be added to the playlist.
+        live: bool,
+        /// There is a [`Rendition::Audio`] beside the main one.
+        audio: bool,
+    },
     /// The next segment of a rendition. No other comes until [`Input::Taken`].
     Data(Data),
     /// Segments that will not come; the next [`Output::Data`] has its `hole` or `discontinuity`.
@@ -191,11 +198,19 @@ pub enum Output {
         from: u64,
         /// The number that comes next.
         to: u64,
+        /// How long they would have played, as far as the playlist tells, and [`crate::limits::HOLE`] at most; nothing where the
+        /// origin began anew.
+        lasts: Duration,
         /// Why.
         why: Skip,
     },
     /// Give [`Input::Tick`] at this time, unless another input comes first. The last of the outputs; absent where only another input can change anything.
     WaitUntil(Instant),
+    /// A rendition is over: all of it was given out. The other one may have more.
+    RenditionEnded {
+        /// Which.
+        rendition: Rendition,
+    },
     /// The stream is over: all of it was given out. Nothing comes after this.
     Ended,
     /// The stream cannot go on. Nothing comes after this.

@@ -57,6 +57,10 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 /// Segments in a row that are passed over because they could not be had: past it the client ends with the last one's reason.
 pub const MISSING: u32 = 3;
 
+/// The longest time that segments which are passed over stand for: durations are a stranger's numbers, and past the longest stall
+/// nobody waits for the place where playing goes on.
+pub const HOLE: Duration = STALL_MOST;
+
 /// The first wait before something is fetched again; it doubles each time.
 pub const RETRY_FIRST: Duration = Duration::from_millis(500);
 

@@ -39,6 +39,8 @@ pub(crate) struct Track {
     cut: bool,
     missing: u32,
     ended: bool,
+    /// That it has ended was said.
+    told: bool,
 }
 
 /// The last segment that came through.
@@ -71,6 +73,7 @@ impl Track {
             cut: false,
             missing: 0,
             ended: false,
+            told: false,
         }
     }
 
@@ -113,6 +116,9 @@ impl Track {
         if self.job.is_none() && self.ready.is_none() {
             self.job = self.advance(now, with, desk);
         }
+        if self.has_ended() && !std::mem::replace(&mut self.told, true) {
+            desk.outputs.push(Output::RenditionEnded { rendition: self.rendition });
+        }
         self.job.as_mut().map_or(Ok(()), |job| job.turn(now, self.rendition, desk))
     }
 
@@ -125,7 +131,7 @@ impl Track {
         let mut next = self.next?;
         if next < playlist.first {
             let to = if playlist.complete { playlist.first } else { begin(playlist, None, with)? };
-            self.skipped(desk, next, to, Skip::Behind);
+            self.skipped(desk, (next, to), playlist.mean().saturating_mul(count(next, to)), Skip::Behind);
             next = to;
         }
         let gaps = next;
@@ -133,7 +139,8 @@ impl Track {
             next += 1;
         }
         if next > gaps {
-            self.skipped(desk, gaps, next, Skip::Gap);
+            let lasts = playlist.distance(gaps).saturating_sub(playlist.distance(next));
+            self.skipped(desk, (gaps, next), lasts, Skip::Gap);
         }
         self.next = Some(next);
         let Some(segment) = playlist.segment(next) else {
@@ -147,8 +154,9 @@ impl Track {
         Some(Job::new(now, (playlist.base.clone(), segment.clone()), continuity, init_before, within))
     }
 
-    fn skipped(&self, desk: &mut Desk, from: u64, to: u64, why: Skip) {
-        desk.outputs.push(Output::Skipped { rendition: self.rendition, from, to, why });
+    fn skipped(&self, desk: &mut Desk, (from, to): (u64, u64), lasts: Duration, why: Skip) {
+        let (rendition, lasts) = (self.rendition, lasts.min(limits::HOLE));
+        desk.outputs.push(Output::Skipped { rendition, from, to, lasts, why });
     }
 
     fn continuity(&self, playlist: &Media, segment: &Segment) -> Continuity {
@@ -182,7 +190,7 @@ impl Track {
             Verdict::Restarted => {
                 let from = self.job.take().map_or(self.next, |job| Some(job.segment.sequence));
                 if let (Some(from), Some(to)) = (from, begin(&new, None, with)) {
-                    self.skipped(desk, from, to, Skip::Restarted);
+                    self.skipped(desk, (from, to), Duration::ZERO, Skip::Restarted);
                     self.next = Some(to);
                 }
                 self.cut = true;
@@ -218,13 +226,13 @@ impl Track {
                 (self.job, self.ready, self.cut, self.missing) = (None, Some(data), false, 0);
             }
             Progress::GivenUp(reason) => {
-                let from = job.segment.sequence;
+                let (from, lasts) = (job.segment.sequence, job.segment.duration);
                 self.job = None;
                 self.missing += 1;
                 if self.missing >= limits::MISSING {
                     return Err(reason);
                 }
-                self.skipped(desk, from, from + 1, Skip::Missing);
+                self.skipped(desk, (from, from + 1), lasts, Skip::Missing);
             }
         }
         Ok(())
@@ -245,6 +253,10 @@ impl Track {
     pub(crate) fn wake(&self) -> Option<Instant> {
         [self.reload.wake(), self.job.as_ref().and_then(Job::wake)].into_iter().flatten().min()
     }
+}
+
+fn count(from: u64, to: u64) -> u32 {
+    u32::try_from(to.saturating_sub(from)).unwrap_or(u32::MAX)
 }
 
 fn live_within(target: Duration) -> Duration {

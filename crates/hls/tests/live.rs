@@ -157,6 +157,7 @@ fn absent_segments_and_gaps_are_passed_over_and_told() {
     assert_eq!(seen.failed, None);
     let skips: Vec<_> = seen.skipped.iter().map(|(_, _, from, to, why)| (*from, *to, *why)).collect();
     assert_eq!(skips, [(30, 31, Skip::Missing), (40, 42, Skip::Gap)]);
+    assert_eq!((seen.lost, &seen.begun[..]), (seconds(12.0), &[(true, false)][..]));
     let holes: Vec<_> = seen.data.iter().filter(|(_, d)| d.hole).map(|(_, d)| d.sequence).collect();
     assert_eq!(holes, [31, 42]);
     assert!((2..=6).contains(&seen.fetched("a30.ts")) && seen.fetched("a40.ts") == 0);
@@ -179,6 +180,8 @@ fn a_consumer_that_falls_behind_goes_on_at_the_live_edge() {
         assert_eq!(*why, Skip::Behind);
         assert!(to > from && *to >= live.end(*at) - 4, "{from}..{to} at {at:?}");
     }
+    let lost: u64 = seen.skipped.iter().map(|(_, _, from, to, _)| to - from).sum();
+    assert_eq!(seen.lost, seconds(4.0) * lost as u32);
     let holes = seen.data.iter().filter(|(_, d)| d.hole && !d.discontinuity).count();
     assert_eq!(
         holes,
@@ -214,6 +217,7 @@ fn an_encoder_that_begins_anew_is_followed_from_its_live_edge() {
     assert!(at < seconds(115.0) && to <= 1, "{at:?} {to}");
     let after: Vec<_> = seen.data.iter().skip_while(|(_, d)| d.sequence != to).map(|(_, d)| d).collect();
     assert!(after[0].discontinuity && after[0].hole);
+    assert_eq!(seen.lost, Duration::ZERO, "of the old numbers nothing is known");
     assert!(after[1..].iter().all(|d| !d.discontinuity && !d.hole));
     assert!(after.len() > 40);
 }

@@ -50,6 +50,7 @@ fn an_hour_of_both_begins_together_and_stays_so() {
         let url = "https://origin.example/index.m3u8";
         let seen = sim::run(url, Wish::default(), &mut two, Pace::Plays(1.0), latency, hour);
         assert_eq!((&seen.failed, seen.skipped.len(), seen.hunger.len()), (&None, 0, 0));
+        assert_eq!(seen.begun, [(true, true)]);
         let (mut pictures, mut sound) = (Vec::new(), Vec::new());
         for (_, data) in &seen.data {
             assert_eq!(data.bytes, content(data.sequence));

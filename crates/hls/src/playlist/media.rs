@@ -122,6 +122,12 @@ impl Media {
         self.segments.iter().rev().take_while(|s| s.sequence >= sequence).map(|s| s.duration).sum()
     }
 
+    /// The mean duration of its segments; zero without any.
+    pub(crate) fn mean(&self) -> Duration {
+        let count = u32::try_from(self.segments.len()).unwrap_or(u32::MAX);
+        self.distance(self.first).checked_div(count).unwrap_or_default()
+    }
+
     /// The segment that plays at a moment, else the nearest one. `None` where the playlist tells no times.
     pub(crate) fn at_moment(&self, moment: SystemTime) -> Option<u64> {
         let timed = || self.segments.iter().filter_map(|s| Some((s.sequence, s.at?)));

@@ -39,8 +39,13 @@ pub struct Seen {
     pub data: Vec<(Duration, Data)>,
     pub fetches: Vec<(Duration, Fetch)>,
     pub skipped: Vec<(Duration, Rendition, u64, u64, Skip)>,
+    /// What all of those stand for.
+    pub lost: Duration,
+    /// Live, and with sound apart.
+    pub begun: Vec<(bool, bool)>,
     pub chosen: Vec<Chosen>,
     pub ended: Option<Duration>,
+    pub renditions_ended: Vec<(Duration, Rendition)>,
     pub failed: Option<(Duration, Reason)>,
     /// Times at which the consumer had nothing, after it had had something.
     pub hunger: Vec<(Duration, Duration)>,
@@ -134,9 +139,15 @@ pub fn run(
                     events.insert((at + plays, count), Event::Taken(data.rendition));
                     seen.data.push((at, data));
                 }
-                Output::Skipped { rendition, from, to, why } => {
-                    seen.skipped.push((at, rendition, from, to, why))
+                Output::Skipped { rendition, from, to, lasts, why } => {
+                    seen.skipped.push((at, rendition, from, to, why));
+                    seen.lost += lasts;
                 }
+                Output::Begun { live, audio } => {
+                    assert!(seen.data.is_empty(), "it begins before its first data");
+                    seen.begun.push((live, audio));
+                }
+                Output::RenditionEnded { rendition } => seen.renditions_ended.push((at, rendition)),
                 Output::Chosen(chosen) => seen.chosen.push(chosen),
                 Output::WaitUntil(due) => {
                     assert!(due > zero + at, "it wants to be asked again at once");
@@ -152,6 +163,9 @@ pub fn run(
         }
         if seen.ended.is_some() || seen.failed.is_some() {
             assert!(client.handle(zero + at, Input::Tick).is_empty());
+            let told = seen.renditions_ended.len();
+            let renditions = seen.begun.first().map_or(0, |(_, audio)| if *audio { 2 } else { 1 });
+            assert!(seen.ended.is_none() || told == renditions, "{:?}", seen.renditions_ended);
             break;
         }
     }
