@@ -83,6 +83,11 @@ impl Body {
         self.head.size
     }
 
+    /// Whether both are of one resource, as far as the servers tell.
+    pub(super) fn is_of_the_same(&self, other: &Self) -> bool {
+        self.head.continues_in(&other.head)
+    }
+
     /// The next bytes, as many as came at once; `None` at the end, which is the announced one where a length was announced.
     /// After an error there is the same error again. May be dropped and called again.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
@@ -156,10 +161,12 @@ impl Body {
         }
         self.at = at;
         self.retry.received(data.len());
+        self.fetcher.counts().received(data.len());
         Ok(data)
     }
 
     fn failed(&mut self, error: Error) -> Error {
+        self.fetcher.counts().failed(&error);
         self.state = State::Failed(error.clone());
         error
     }

@@ -26,7 +26,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use super::{Error, Phase, address::Policy, proxy::Proxy, resolve::Resolve};
+use super::{Error, Phase, address::Policy, greeting::Greeted, proxy::Proxy, resolve::Resolve};
 
 /// An address that does not answer holds the next one up for this long (RFC 8305, 5).
 const STAGGER: Duration = Duration::from_millis(250);
@@ -101,7 +101,7 @@ impl Inner {
         self.in_time(&target, stream).await
     }
 
-    async fn dial(&self, uri: Uri) -> Result<TokioIo<Stream>, Error> {
+    async fn dial(&self, uri: Uri) -> Result<TokioIo<Greeted<Stream>>, Error> {
         let target = Target::of(&uri)?;
         let stream = self.in_time(&target, async {
             let addresses = self.permitted(&target).await?;
@@ -118,7 +118,7 @@ impl Inner {
             };
             secure(&target, &self.tls, tcp).await
         });
-        Ok(TokioIo::new(stream.await?))
+        Ok(TokioIo::new(Greeted::new(stream.await?)))
     }
 
     /// A connection for a protocol other than HTTP. A proxy is for HTTP.
@@ -182,9 +182,9 @@ async fn secure(target: &Target, connector: &TlsConnector, tcp: TcpStream) -> Re
 }
 
 impl tower_service::Service<Uri> for Dialer {
-    type Response = TokioIo<Stream>;
+    type Response = TokioIo<Greeted<Stream>>;
     type Error = Error;
-    type Future = BoxFuture<'static, Result<TokioIo<Stream>, Error>>;
+    type Future = BoxFuture<'static, Result<TokioIo<Greeted<Stream>>, Error>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
         Poll::Ready(Ok(()))
@@ -246,10 +246,10 @@ impl Stream {
     }
 }
 
-impl Connection for Stream {
+impl Connection for Greeted<Stream> {
     fn connected(&self) -> Connected {
-        match self {
-            Self::Tls(tls) if tls.get_ref().1.alpn_protocol() == Some(b"h2") => {
+        match self.inner() {
+            Stream::Tls(tls) if tls.get_ref().1.alpn_protocol() == Some(b"h2") => {
                 Connected::new().negotiated_h2()
             }
             _ => Connected::new(),

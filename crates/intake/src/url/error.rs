@@ -151,13 +151,46 @@ pub enum Error {
         /// What is wrong.
         why: String,
     },
+    /// What is there is neither media nor a playlist.
+    #[error("{origin}: {what}, where media was expected")]
+    NotMedia {
+        /// Scheme, host and port.
+        origin: String,
+        /// What it looks like.
+        what: &'static str,
+    },
+    /// Media of a kind that is not played.
+    #[error("{what} is not supported")]
+    Unsupported {
+        /// Which kind.
+        what: String,
+    },
+    /// A playlist that makes no sense or has come to a stand.
+    #[error("{origin}: the playlist cannot be played: {why}")]
+    Playlist {
+        /// Scheme, host and port of the playlist.
+        origin: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Something that a playlist names could not be had.
+    #[error("{what} of the playlist: {cause}")]
+    Part {
+        /// What it was.
+        what: hls::What,
+        /// Why.
+        cause: Box<Error>,
+    },
+    /// What reads the source was ended, as with the process.
+    #[error("reading the URL was ended")]
+    Stopped,
     /// The temporary file.
     #[error("the temporary file for the URL's data: {0}")]
     Spool(io::ErrorKind),
 }
 
 impl Error {
-    /// A word for metrics; the same for all hosts.
+    /// A word for metrics and status, the same for all hosts: one of [`super::REASONS`].
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Url(_) => "url",
@@ -167,6 +200,7 @@ impl Error {
             Self::Unreachable { .. } => "unreachable",
             Self::Tls { .. } => "tls",
             Self::TimedOut { .. } => "timed_out",
+            Self::Status { status: 404 | 410, .. } => "not_found",
             Self::Status { .. } => "status",
             Self::TooManyRedirects { .. } | Self::BadRedirect { .. } => "redirect",
             Self::TooLarge { .. } => "too_large",
@@ -175,7 +209,57 @@ impl Error {
             Self::Cut { .. } => "cut",
             Self::Changed { .. } => "changed",
             Self::Spool(_) => "spool",
+            Self::NotMedia { .. } => "not_media",
+            Self::Unsupported { .. } => "unsupported",
+            Self::Playlist { .. } => "playlist",
+            Self::Part { cause, .. } => cause.reason(),
+            Self::Stopped => "stopped",
         }
+    }
+
+    /// What happened and what can be done about it, for who asked for the URL to be played.
+    pub fn tell(&self) -> String {
+        match self.advice() {
+            "" => self.to_string(),
+            advice => format!("{self}; {advice}"),
+        }
+    }
+
+    fn advice(&self) -> &'static str {
+        match self {
+            Self::Url(_) => "give an http or https URL",
+            Self::Dns { .. } => "check the spelling of the host's name",
+            Self::Blocked { .. } => "use a public address, or let the operator add it to url.allow",
+            Self::Refused { .. } | Self::Unreachable { .. } => {
+                "check host and port, and that the server runs"
+            }
+            Self::Tls { .. } => "check the server's certificate, and that the port speaks TLS",
+            Self::TimedOut { .. } => "the server or the way to it is too slow",
+            Self::Status { status: 401 | 403, .. } => {
+                "check the URL's credentials, and whether a signed URL has expired"
+            }
+            Self::Status { status: 404 | 410, .. } => {
+                "check the URL's path, and whether the stream has begun"
+            }
+            Self::Status { .. } => "the server's log says why",
+            Self::TooLarge { .. } => "use a smaller file, or a server that supports range requests",
+            Self::Compressed { .. } => "turn the server's compression off for media",
+            Self::Cut { .. } => "the server or the way to it broke the connection",
+            Self::Changed { .. } => "start again with the file as it is now",
+            Self::NotMedia { .. } => {
+                "give the URL of the media file or playlist itself, not of a page that shows it"
+            }
+            Self::Part { cause, .. } => cause.advice(),
+            _ => "",
+        }
+    }
+
+    /// Whether it was found in what came, and not by fetching it.
+    pub(super) fn is_of_the_content(&self) -> bool {
+        matches!(
+            self,
+            Self::NotMedia { .. } | Self::Unsupported { .. } | Self::Playlist { .. } | Self::Spool(_)
+        )
     }
 
     /// Whether the same request may well succeed a moment later.

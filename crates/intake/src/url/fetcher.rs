@@ -21,7 +21,7 @@ use tokio_rustls::TlsConnector;
 use url::Url;
 
 use super::{
-    Ask, Body, Error, Limits, Options, Phase,
+    Ask, Body, Counts, Error, Limits, Options, Phase, Spooling,
     dial::{self, Dialer, Stream, Target},
     head::{self, Head, Wanted},
     retry::Retry,
@@ -57,6 +57,8 @@ struct Inner {
     dialer: Arc<dial::Inner>,
     agent: HeaderValue,
     limits: Limits,
+    spooling: Spooling,
+    counts: Counts,
 }
 
 /// A resource whose head has been read.
@@ -65,12 +67,16 @@ pub struct Opened {
     pub size: Option<u64>,
     /// The server gives parts: shown by a part where one was asked for, else as it says (and may be wrong about).
     pub ranges: bool,
+    /// The body is a part, as one was asked for: that the server has ranges is more than said.
+    pub is_part: bool,
     /// Where it was found after redirects, which is what relative URLs in it refer to. May have credentials in it.
     pub url: Url,
     /// `Content-Type` as sent.
     pub content_type: Option<String>,
     /// Bytes between two Icecast titles in the body, where [`Ask::icy`] asked for them and the server has them.
     pub icy_interval: Option<u32>,
+    /// Icecast or SHOUTcast answered.
+    pub radio: bool,
     /// The data.
     pub body: Body,
 }
@@ -156,7 +162,9 @@ impl Fetcher {
             .http2_keep_alive_interval(HTTP2_PING)
             .http2_keep_alive_timeout(HTTP2_PING)
             .build(Dialer(dialer.clone()));
-        Ok(Self(Arc::new(Inner { client, dialer, agent, limits: options.limits })))
+        let Options { limits, spooling, .. } = options;
+        let counts = Counts::default();
+        Ok(Self(Arc::new(Inner { client, dialer, agent, limits, spooling, counts })))
     }
 
     /// A TCP connection for another protocol than HTTP (RTMP, RTSP): resolved, checked and connected like every fetch, within
@@ -175,6 +183,11 @@ impl Fetcher {
     /// Asks for `url` until it has the head of a good answer or knows why there is none. What may pass by itself (no
     /// connection, 503, silence) is tried again as `ask.attempts` says. Dropping the future ends the attempt.
     pub async fn open(&self, url: &Url, ask: Ask) -> Result<Opened, Error> {
+        let opened = self.attempt(url, ask).await;
+        opened.inspect_err(|error| self.counts().failed(error))
+    }
+
+    async fn attempt(&self, url: &Url, ask: Ask) -> Result<Opened, Error> {
         head::acceptable(url)?;
         if ask.range.is_some_and(|range| range.last.is_some_and(|last| last < range.first)) {
             return Err(Error::PastEnd { origin: head::origin(url) });
@@ -191,9 +204,11 @@ impl Fetcher {
         Ok(Opened {
             size: answer.head.size,
             ranges: answer.head.ranges,
+            is_part: answer.head.is_part,
             url: answer.url.clone(),
             content_type: answer.head.content_type.clone(),
             icy_interval: answer.head.icy_interval,
+            radio: answer.head.radio,
             body: Body::new(self.clone(), url, ask, answer, deadline),
         })
     }
@@ -214,8 +229,17 @@ impl Fetcher {
         self.0.dialer.connect(target).await
     }
 
+    /// What all fetches and sources so far have come to.
+    pub fn counts(&self) -> &Counts {
+        &self.0.counts
+    }
+
     pub(super) fn limits(&self) -> &Limits {
         &self.0.limits
+    }
+
+    pub(super) fn spooling(&self) -> &Spooling {
+        &self.0.spooling
     }
 
     async fn persist(
@@ -263,6 +287,7 @@ impl Fetcher {
 
     async fn exchange(&self, url: &Url, wanted: &Wanted) -> Result<Response<Incoming>, Error> {
         let request = head::request(url, wanted, &self.0.agent)?;
+        self.counts().requested();
         let after = self.limits().first_byte;
         let late = |_| Error::TimedOut { origin: head::origin(url), phase: Phase::FirstByte, after };
         let response = timeout(after, self.0.client.request(request)).await.map_err(late)?;

@@ -126,10 +126,12 @@ pub(super) struct Head {
     /// The byte after the body's last one.
     pub(super) end: Option<u64>,
     pub(super) ranges: bool,
+    pub(super) is_part: bool,
     pub(super) etag: Option<HeaderValue>,
     pub(super) modified: Option<HeaderValue>,
     pub(super) content_type: Option<String>,
     pub(super) icy_interval: Option<u32>,
+    pub(super) radio: bool,
 }
 
 impl Head {
@@ -151,10 +153,12 @@ impl Head {
             first: 0,
             end: length,
             ranges: false,
+            is_part: false,
             etag: headers.get(header::ETAG).cloned(),
             modified: headers.get(header::LAST_MODIFIED).cloned(),
             content_type: text(header::CONTENT_TYPE).map(str::to_owned),
             icy_interval: text(HeaderName::from_static("icy-metaint")).and_then(|text| text.parse().ok()),
+            radio: is_radio(headers),
         };
         match (status, range) {
             (StatusCode::OK, Some(range)) if range.first > 0 => {
@@ -175,7 +179,7 @@ impl Head {
                 // some servers give less than was asked for (RFC 9110, 15.3.7 lets them); the rest is asked for later
                 let all = size.unwrap_or(end);
                 let wanted = range.last.map_or(all, |last| all.min(last.saturating_add(1)));
-                Ok(Self { size, first, end: Some(wanted), ranges: true, ..head })
+                Ok(Self { size, first, end: Some(wanted), ranges: true, is_part: true, ..head })
             }
             (StatusCode::PARTIAL_CONTENT, None) => Err(wrong("a part, and the whole was asked for")),
             (StatusCode::RANGE_NOT_SATISFIABLE, _) => Err(Error::PastEnd { origin: origin.to_owned() }),
@@ -195,6 +199,14 @@ impl Head {
         let sizes = self.size.is_none() || later.size.is_none() || self.size == later.size;
         sizes && same(&self.etag, &later.etag)
     }
+}
+
+/// Whether the answer has what Icecast and SHOUTcast put into theirs. Both serve files, too.
+fn is_radio(headers: &HeaderMap) -> bool {
+    let server = headers.get(header::SERVER).and_then(|server| server.to_str().ok()).unwrap_or_default();
+    let server = server.to_ascii_lowercase();
+    ["icecast", "shoutcast"].iter().any(|name| server.contains(name))
+        || headers.keys().any(|name| name.as_str().starts_with("icy-") || name == "ice-audio-info")
 }
 
 /// `bytes 0-99/100` as first byte, byte after the last, and size of the whole.

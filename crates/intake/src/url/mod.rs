@@ -1,7 +1,13 @@
 //! Fetching http and https for URL ingresses: everything of theirs that goes over HTTP goes through one [`Fetcher`], which asks
-//! the operator's policy for every connection (docs/adr/0016). What is fetched, and what it means, is not known here.
+//! the operator's policy for every connection (docs/adr/0016). [`open()`] finds out what a URL is and gives its bytes; what is in
+//! containers is not known here.
 //!
 //! ```text
+//! open ── sniff ─┬─ Places (ranges) ─┬─ Input
+//!                ├─ Spooled          │
+//!                ├─ Once (radios)    │
+//!                └─ player (HLS) ────┘
+//!
 //! Fetcher::open ── retries ── redirects ── hyper's pool ── dial (resolve, check, connect, TLS)
 //!      └─ Opened { what the head says, body: Body (resumes by range) } ── Spool (random access without ranges)
 //! ```
@@ -9,25 +15,40 @@
 pub mod address;
 mod alias;
 mod body;
+mod counts;
 mod dial;
 mod error;
 mod fetcher;
+mod flow;
+mod greeting;
 mod head;
+mod icy;
+mod open;
+mod places;
+mod player;
 mod proxy;
+mod radio;
 mod resolve;
 mod retry;
+mod sniff;
+mod source;
 mod spool;
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 pub use alias::{Aliases, NotAnAlias};
 pub use body::Body;
+pub use counts::{Counts, REASONS};
 pub(crate) use dial::{Stream, Target};
 pub use error::{Error, Phase};
 pub use fetcher::{Fetched, Fetcher, Opened, Setup};
+/// What of an HLS stream is of use: lines, bitrate, pictures at all, codecs.
+pub use hls::Wish;
+pub use open::open;
 pub use proxy::Proxy;
 pub use resolve::{Resolve, System};
 use rustls::RootCertStore;
+pub use source::{Input, Read, Source};
 pub use spool::{Filling, Spool};
 
 /// How a [`Fetcher`] is set up.
@@ -44,6 +65,26 @@ pub struct Options {
     pub user_agent: String,
     /// Times and counts.
     pub limits: Limits,
+    /// Temporary files.
+    pub spooling: Spooling,
+}
+
+/// Temporary files for what servers without ranges give: one for a source at most, deleted by the system whatever happens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spooling {
+    /// Where they are. In a folder that is memory (tmpfs) they count as such.
+    pub folder: PathBuf,
+    /// The most bytes of one.
+    pub most: u64,
+    /// How long a file that can only be read with its end at hand may take to come.
+    pub within: Duration,
+}
+
+impl Default for Spooling {
+    /// The system's temporary folder; 1 GiB, some 30 min of 4 Mbit/s; 2 min.
+    fn default() -> Self {
+        Self { folder: std::env::temp_dir(), most: 1 << 30, within: Duration::from_secs(120) }
+    }
 }
 
 impl Default for Options {
@@ -56,6 +97,7 @@ impl Default for Options {
             proxy: Proxy::none(),
             user_agent: concat!("sluicegate/", env!("CARGO_PKG_VERSION")).to_owned(),
             limits: Limits::default(),
+            spooling: Spooling::default(),
         }
     }
 }

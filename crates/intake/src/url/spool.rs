@@ -3,7 +3,7 @@
 use std::{fs::File, io, os::unix::fs::FileExt, path::Path, sync::Arc};
 
 use hyper::body::Bytes;
-use tokio::sync::watch;
+use tokio::{sync::watch, task::JoinSet};
 
 use super::{Body, Error};
 
@@ -20,10 +20,40 @@ pub struct Spool {
     filled: watch::Receiver<Filled>,
 }
 
+/// A spool and the task that fills it, which ends with it.
+#[derive(Debug)]
+pub(super) struct Spooled {
+    spool: Spool,
+    _filling: JoinSet<Result<(), Error>>,
+}
+
+impl Spooled {
+    pub(super) fn new(spool: Spool, filling: Filling) -> Self {
+        let mut task = JoinSet::new();
+        task.spawn(filling.run());
+        Self { spool, _filling: task }
+    }
+
+    pub(super) fn size(&self) -> Option<u64> {
+        self.spool.size()
+    }
+
+    pub(super) async fn read(&self, offset: u64, most: usize) -> Result<Option<Bytes>, Error> {
+        let bytes = self.spool.read(offset, most).await?;
+        Ok((!bytes.is_empty()).then_some(bytes))
+    }
+
+    /// Waits for the end of what is spooled.
+    pub(super) async fn whole(&self) -> Result<(), Error> {
+        self.spool.read(u64::MAX, 1).await.map(drop)
+    }
+}
+
 /// The writer's side, to be run by the caller beside its reads.
 #[derive(Debug)]
 pub struct Filling {
     file: Arc<File>,
+    first: Bytes,
     body: Body,
     limit: u64,
     filled: watch::Sender<Filled>,
@@ -39,17 +69,27 @@ impl Spool {
     /// A spool in `folder` for a body that begins at byte 0, of `limit` bytes at most. A body that says that it is larger is
     /// refused at once, one that does not say when it is.
     pub fn new(body: Body, folder: &Path, limit: u64) -> Result<(Self, Filling), Error> {
+        Self::after(Bytes::new(), body, folder, limit)
+    }
+
+    /// The same for a body of which `first` has been read already.
+    pub(super) fn after(
+        first: Bytes,
+        body: Body,
+        folder: &Path,
+        limit: u64,
+    ) -> Result<(Self, Filling), Error> {
         let size = body.size();
         if size.is_some_and(|size| size > limit) {
             return Err(Error::TooLarge { limit });
         }
-        if body.position() != 0 {
+        if body.position() != first.len() as u64 {
             return Err(Error::Spool(io::ErrorKind::InvalidInput));
         }
         let file = tempfile::tempfile_in(folder).map_err(|error| Error::Spool(error.kind()))?;
         let file = Arc::new(file);
         let (sender, filled) = watch::channel(Filled::default());
-        Ok((Self { file: file.clone(), size, filled }, Filling { file, body, limit, filled: sender }))
+        Ok((Self { file: file.clone(), size, filled }, Filling { file, first, body, limit, filled: sender }))
     }
 
     /// Bytes of the whole, if they were announced or all have come.
@@ -91,7 +131,13 @@ impl Filling {
     async fn copy(&mut self) -> Result<(), Error> {
         let mut at = 0u64;
         loop {
-            let Some(first) = self.body.chunk().await? else { return Ok(()) };
+            let first = match std::mem::take(&mut self.first) {
+                first if !first.is_empty() => first,
+                _ => match self.body.chunk().await? {
+                    Some(first) => first,
+                    None => return Ok(()),
+                },
+            };
             let mut batch = vec![first];
             let mut length = batch[0].len();
             let mut end = Ok(());

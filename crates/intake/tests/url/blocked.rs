@@ -7,21 +7,21 @@ use sluicegate_intake::url::address::Kind;
 use super::*;
 
 /// A listener that must not be reached.
-struct Private(TcpListener);
+pub(super) struct Private(TcpListener);
 
 impl Private {
-    fn at(address: &str) -> Self {
+    pub(super) fn at(address: &str) -> Self {
         let listener = TcpListener::bind(address).unwrap();
         listener.set_nonblocking(true).unwrap();
         Self(listener)
     }
 
-    fn port(&self) -> u16 {
+    pub(super) fn port(&self) -> u16 {
         self.0.local_addr().unwrap().port()
     }
 
     /// A connection that was made waits in the queue, whether or not the one who made it has gone.
-    fn was_reached(&self) -> bool {
+    pub(super) fn was_reached(&self) -> bool {
         self.0.accept().is_ok()
     }
 }

@@ -85,7 +85,7 @@ async fn an_endless_slow_body_ends_with_its_time() {
 }
 
 /// A server that sends one byte each 20 ms, for ever.
-async fn trickling() -> (std::net::SocketAddr, tokio::task::JoinHandle<()>) {
+pub(super) async fn trickling() -> (std::net::SocketAddr, tokio::task::JoinHandle<()>) {
     use tokio::io::AsyncWriteExt;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();

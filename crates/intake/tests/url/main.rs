@@ -2,7 +2,11 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod blocked;
+mod files;
+mod hostile;
 mod limits;
+mod live;
+mod playlists;
 mod proxied;
 mod resume;
 mod server;
@@ -18,7 +22,10 @@ use std::{
 
 use futures_util::future::BoxFuture;
 use server::{Server, Step, head, ok, part, redirect, status};
-use sluicegate_intake::url::{Ask, Error, Fetcher, Limits, Opened, Options, Range, Resolve, address::Policy};
+use sluicegate_intake::url::{
+    Ask, Error, Fetcher, Input, Limits, Opened, Options, Range, Read, Resolve, Source, Spooling, Wish,
+    address::Policy, open as open_url,
+};
 use url::Url;
 
 /// Options that reach this machine.
@@ -49,6 +56,27 @@ async fn all(opened: &mut Opened) -> Result<Vec<u8>, Error> {
         bytes.extend_from_slice(&chunk);
     }
     Ok(bytes)
+}
+
+/// What `url` is found to be by a fetcher that reaches this machine.
+async fn source(url: &Url) -> Result<Source, Error> {
+    open_url(&fetcher(), url, &Wish::default()).await
+}
+
+/// All bytes of an input from `at` on, in reads of `length`; its sections are left out.
+async fn rest(input: &mut Input, mut at: u64, length: u32) -> Result<Vec<u8>, Error> {
+    let mut bytes = Vec::new();
+    loop {
+        match input.read(at, length).await? {
+            Read::Data(data) => {
+                assert!((1..=length as usize).contains(&data.len()));
+                at += data.len() as u64;
+                bytes.extend_from_slice(&data);
+            }
+            Read::Section { .. } => {}
+            Read::End => return Ok(bytes),
+        }
+    }
 }
 
 /// Bytes that differ wherever one looks.
@@ -208,7 +236,7 @@ async fn what_is_wrong_is_told_apart() {
     let gone = Server::start(|_| ok(b"")).await.addr; // closed with the server's end
     let no_name = Fetcher::new(Options { resolver: Scripted::new(&[]), ..options() }).unwrap();
     let table = [
-        ("status", server.url("/404")),
+        ("not_found", server.url("/404")),
         ("protocol", server.url("/gzip")),
         ("protocol", server.url("/not-http")),
         ("cut", server.url("/close")),
