@@ -9,12 +9,14 @@
 //!   `encoder`: their bytes, by one of the `recipes`.
 //! * `video`: which frame goes to which layer; `watch`: which layers are wanted; `rate`: how many frames a second.
 //! * `load`: how far behind the worker is.
+//! * `demux`: another process of the same binary: containers into packets.
 //! * `drain`: the orderly end. `run`: the one thread that acts on commands.
 #![deny(unsafe_op_in_unsafe_fn)]
 
 mod branch;
 mod build;
 mod clock;
+pub mod demux;
 mod drain;
 mod encoder;
 mod halve;

@@ -5,7 +5,7 @@ use std::{os::fd::AsFd as _, os::unix::net::UnixStream, path::PathBuf, process::
 use clap::{Args, Parser};
 use gstreamer::glib;
 use pipeline::encoder::{self, Nodes};
-use rustix::process::Signal;
+use rustix::process::{Resource, Rlimit, Signal, setrlimit};
 use sluicegate_worker::{
     plugins::{self, Place},
     probe,
@@ -23,6 +23,14 @@ enum Cli {
         place: Paths,
         #[command(flatten)]
         devices: Devices,
+        /// End at once when GLib reports a critical error: for tests.
+        #[arg(long)]
+        fatal_criticals: bool,
+    },
+    /// Take containers apart for the socket that standard input is, restricted as `run` is, until it closes.
+    Demux {
+        #[command(flatten)]
+        place: Paths,
         /// End at once when GLib reports a critical error: for tests.
         #[arg(long)]
         fatal_criticals: bool,
@@ -87,6 +95,7 @@ impl Paths {
 fn main() -> ExitCode {
     let result = match Cli::parse() {
         Cli::Run { place, devices, fatal_criticals } => run(&place, devices, fatal_criticals),
+        Cli::Demux { place, fatal_criticals } => demux(&place, fatal_criticals),
         Cli::BuildRegistry { place } => plugins::build(place.place()).map_err(|error| error.to_string()),
         Cli::Probe { place, devices } => {
             print(&probe::probe(place.restrict(devices.devices), &place.registry))
@@ -104,7 +113,23 @@ fn main() -> ExitCode {
 }
 
 fn run(place: &Paths, devices: Devices, fatal_criticals: bool) -> Result<(), String> {
-    let missing = place.restrict(devices.devices);
+    let socket = prepare(place, devices.devices, fatal_criticals)?;
+    sluicegate_worker::run(socket).map_err(|error| error.to_string())
+}
+
+/// Most memory of a demuxer, bytes: it holds an index and a few packets; past it allocation fails and it dies alone.
+const DEMUX_MEMORY: u64 = 512 << 20;
+
+fn demux(place: &Paths, fatal_criticals: bool) -> Result<(), String> {
+    let limit = Rlimit { current: Some(DEMUX_MEMORY), maximum: Some(DEMUX_MEMORY) };
+    setrlimit(Resource::Data, limit).map_err(|error| format!("memory limit: {error}"))?;
+    let socket = prepare(place, Vec::new(), fatal_criticals)?;
+    sluicegate_worker::demux::run(socket).map_err(|error| error.to_string())
+}
+
+/// Restricts this process and starts GStreamer. Gives the socket that standard input is.
+fn prepare(place: &Paths, devices: Vec<Nodes>, fatal_criticals: bool) -> Result<UnixStream, String> {
+    let missing = place.restrict(devices);
     if !missing.is_empty() {
         eprintln!("sandbox incomplete: {}", missing.join("; "));
     }
@@ -115,7 +140,7 @@ fn run(place: &Paths, devices: Devices, fatal_criticals: bool) -> Result<(), Str
     }
     let stdin =
         std::io::stdin().as_fd().try_clone_to_owned().map_err(|error| format!("standard input: {error}"))?;
-    sluicegate_worker::run(UnixStream::from(stdin)).map_err(|error| error.to_string())
+    Ok(UnixStream::from(stdin))
 }
 
 /// `x264` asks for pages of 2 MiB for its larger buffers, most of which it never touches: 8 MiB of 103 with three layers of

@@ -6,28 +6,64 @@ use std::{
 };
 
 use bytes::Buf as _;
-use pipeline::{Event, wire::Message as _};
+use pipeline::{Event, demux, wire::Message};
 
 /// Messages on their way to the socket. Past it encoders wait, their queues fill, and frames are dropped *before* they
 /// are encoded, where dropping one does not spoil the next.
 const MAX_WAITING: usize = 64;
 
 /// The way to the server, from any thread. Order is kept per sender.
-#[derive(Debug, Clone)]
-pub(crate) struct Outbox(SyncSender<Event>);
+#[derive(Debug)]
+pub(crate) struct Outbox<E = Event>(SyncSender<E>);
 
-/// Joins the writer once all outboxes are gone.
+impl<E> Clone for Outbox<E> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+/// What a process says.
+pub(crate) trait Outgoing: Message + Send + 'static {
+    /// Something an operator should know.
+    fn warning(text: String) -> Self;
+
+    /// Nothing comes after it.
+    fn is_last(&self) -> bool;
+}
+
+impl Outgoing for Event {
+    fn warning(text: String) -> Self {
+        Event::Warning(text)
+    }
+
+    fn is_last(&self) -> bool {
+        matches!(self, Event::Failed(_) | Event::Ended)
+    }
+}
+
+impl Outgoing for demux::Event {
+    fn warning(text: String) -> Self {
+        demux::Event::Warning(text)
+    }
+
+    fn is_last(&self) -> bool {
+        matches!(self, demux::Event::Failed { .. } | demux::Event::Ended)
+    }
+}
+
+/// Joins the writer once all outboxes are gone, or the last message is written.
 #[derive(Debug)]
 pub(crate) struct Writer(JoinHandle<()>);
 
-impl Outbox {
+impl<E: Outgoing> Outbox<E> {
     /// Starts the thread that writes.
     pub(crate) fn new(mut socket: UnixStream) -> io::Result<(Self, Writer)> {
-        let (sender, events) = mpsc::sync_channel::<Event>(MAX_WAITING);
+        let (sender, events) = mpsc::sync_channel::<E>(MAX_WAITING);
         let write = move || {
             for event in events {
+                let last = event.is_last();
                 // A server that is gone closes both directions: the reader ends the worker.
-                if write(&mut socket, event).is_err() {
+                if write(&mut socket, event).is_err() || last {
                     return;
                 }
             }
@@ -37,12 +73,12 @@ impl Outbox {
     }
 
     /// Sends; waits while the socket is full. An event for a server that is gone is dropped.
-    pub(crate) fn send(&self, event: Event) {
+    pub(crate) fn send(&self, event: E) {
         let _ = self.0.send(event);
     }
 
     /// Sends unless the way is full: for what the session can do without. True when nothing is left to send.
-    pub(crate) fn offer(&self, event: Event) -> bool {
+    pub(crate) fn offer(&self, event: E) -> bool {
         !matches!(self.0.try_send(event), Err(TrySendError::Full(_)))
     }
 }
@@ -54,10 +90,10 @@ impl Writer {
     }
 }
 
-fn write(socket: &mut UnixStream, event: Event) -> io::Result<()> {
+fn write<E: Outgoing>(socket: &mut UnixStream, event: E) -> io::Result<()> {
     let mut frame = match event.frame() {
         Ok(frame) => frame,
-        Err(error) => Event::Warning(error.to_string()).frame().map_err(io::Error::other)?,
+        Err(error) => E::warning(error.to_string()).frame().map_err(io::Error::other)?,
     };
     while frame.has_remaining() {
         let mut slices = [IoSlice::new(&[]); 2];

@@ -7,6 +7,7 @@
 )]
 
 pub mod broken;
+pub mod demux;
 pub mod generate;
 pub mod look;
 pub mod rig;

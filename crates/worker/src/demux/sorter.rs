@@ -1,0 +1,356 @@
+//! What becomes of a chain's streams: which are chosen, and their buffers as units on the one clock.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use gstreamer as gst;
+use media::{Codec, Format, Kind, MediaTime, Packet, Unit};
+use pipeline::demux::{self, Event, Mark, What};
+
+use super::{
+    codec,
+    feed::Feed,
+    stream::{Stream, running_time, track, turn},
+    time::{Anchor, Anchors},
+};
+
+/// Longest side and shortest side of a picture, pixels: Go's default and ours.
+const MAX_PICTURE: (i32, i32) = (4096, 2304);
+
+/// One chain's streams.
+#[derive(Debug)]
+pub(crate) struct Sorter {
+    feed: Arc<Feed>,
+    anchors: Arc<Anchors>,
+    /// Which kinds are wanted.
+    wants: Wants,
+    streams: Vec<Stream>,
+    clock: Clock,
+    gate: Gate,
+    title: Option<String>,
+    /// Of the first stream that cannot be played.
+    unsupported: Option<String>,
+    /// Units have come out.
+    pub(crate) flowed: bool,
+}
+
+/// Sound, pictures, or both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Wants {
+    pub(crate) video: bool,
+    pub(crate) audio: bool,
+}
+
+impl Wants {
+    fn kind(self, kind: Kind) -> bool {
+        match kind {
+            Kind::Video => self.video,
+            Kind::Audio => self.audio,
+        }
+    }
+}
+
+/// Where a section lies.
+#[derive(Debug)]
+struct Clock {
+    /// ns on the units' clock.
+    at: i64,
+    /// The running time that is there, ns.
+    base: Option<i64>,
+    /// The stream's own time that is there, ns.
+    raw: Option<Anchor>,
+}
+
+/// What is left out at the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Gate {
+    /// Everything comes out.
+    Open,
+    /// What comes is to begin there, ns from the first packet on; a seek would be of use.
+    Wanted(i64),
+    /// Until the seek is done.
+    Seeking,
+    /// Until a key picture (or, without pictures, sound) of this running time or later, ns.
+    From(i64),
+    /// Sound from before the key picture, ns of running time, is left out.
+    Behind(i64),
+}
+
+/// Sound that begins less than this before its key picture goes with it, ns.
+const OVERLAP: i64 = 30_000_000;
+
+/// What a sorter wants done.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    Send(Event),
+    Seek(i64),
+    Fail(demux::Kind, String),
+}
+
+impl Sorter {
+    pub(crate) fn new(
+        feed: Arc<Feed>,
+        anchors: Arc<Anchors>,
+        wants: Wants,
+        at: MediaTime,
+        gate: Gate,
+    ) -> Self {
+        Self {
+            feed,
+            anchors,
+            wants,
+            streams: Vec::new(),
+            clock: Clock { at: at.nanos(), base: None, raw: None },
+            gate,
+            title: None,
+            unsupported: None,
+            flowed: false,
+        }
+    }
+
+    /// A stream that could be played; its number, unless its kind is not wanted.
+    pub(crate) fn add(&mut self, kind: Kind) -> Option<usize> {
+        if !self.wants.kind(kind) {
+            return None;
+        }
+        self.streams.push(Stream::new(kind));
+        Some(self.streams.len() - 1)
+    }
+
+    /// A stream that cannot be played.
+    pub(crate) fn refuse(&mut self, kind: Kind, caps: &gst::StructureRef) {
+        if self.wants.kind(kind) && self.unsupported.is_none() {
+            self.unsupported = Some(caps.name().to_string());
+        }
+    }
+
+    /// Streams of each kind that can be played.
+    pub(crate) fn has(&self) -> Wants {
+        let has = |kind| self.streams.iter().any(|stream| stream.kind == kind && !stream.over);
+        Wants { video: has(Kind::Video), audio: has(Kind::Audio) }
+    }
+
+    /// Why there is nothing to play, when the container has named all of its streams.
+    pub(crate) fn nothing(&self) -> Option<Outcome> {
+        if !self.streams.is_empty() {
+            return None;
+        }
+        Some(match &self.unsupported {
+            Some(caps) => Outcome::Fail(
+                demux::Kind::Unsupported(caps.clone()),
+                format!("{caps} cannot be played here, and there is nothing else in it"),
+            ),
+            None => Outcome::Fail(demux::Kind::NotMedia, "there is no picture and no sound in it".to_owned()),
+        })
+    }
+
+    /// A seek has been done, or could not be.
+    pub(crate) fn sought(&mut self, done: bool) {
+        if let Gate::Seeking = self.gate {
+            self.gate = if done { Gate::From(i64::MIN) } else { self.gate };
+        }
+    }
+
+    /// There is no seeking here: what comes before is read and left out.
+    pub(crate) fn skip(&mut self, to: i64) {
+        self.gate = Gate::From(to);
+    }
+
+    pub(crate) fn event(&mut self, id: usize, event: &gst::EventRef) -> Vec<Outcome> {
+        let Some(stream) = self.streams.get_mut(id) else { return Vec::new() };
+        match event.view() {
+            gst::EventView::StreamStart(start) => stream.start(start.stream_flags()),
+            gst::EventView::Caps(caps) => return self.caps(id, caps.caps()),
+            gst::EventView::Segment(segment) => {
+                stream.segment = segment.segment().downcast_ref::<gst::ClockTime>().cloned();
+            }
+            gst::EventView::Tag(tag) => return self.tags(id, tag.tag()),
+            gst::EventView::FlushStop(_) => self.sought(true),
+            gst::EventView::Eos(_) => {
+                stream.over = true;
+                let was_chosen = std::mem::take(&mut stream.chosen);
+                let left = stream.order.drain();
+                return if was_chosen { self.out(id, left) } else { Vec::new() };
+            }
+            _ => {}
+        }
+        Vec::new()
+    }
+
+    fn caps(&mut self, id: usize, caps: &gst::CapsRef) -> Vec<Outcome> {
+        let size = |name| caps.structure(0).and_then(|fields| fields.get::<i32>(name).ok()).unwrap_or(0);
+        let (width, height) = (size("width"), size("height"));
+        let stream = &mut self.streams[id];
+        if width.max(height) > MAX_PICTURE.0 || width.min(height) > MAX_PICTURE.1 {
+            let (most, other) = MAX_PICTURE;
+            let text = format!("a picture of {width}x{height} is larger than {most}x{other}");
+            return vec![Outcome::Fail(demux::Kind::Unsupported(text.clone()), text)];
+        }
+        stream.format = codec::format(caps);
+        let left = stream.order.drain();
+        if stream.chosen { self.out(id, left) } else { Vec::new() }
+    }
+
+    fn tags(&mut self, id: usize, tags: &gst::TagListRef) -> Vec<Outcome> {
+        if let Some(orientation) = tags.get::<gst::tags::ImageOrientation>() {
+            self.streams[id].turn = turn(orientation.get());
+        }
+        let Some(title) = tags.get::<gst::tags::Title>().map(|title| title.get().to_owned()) else {
+            return Vec::new();
+        };
+        if title.is_empty() || self.title.as_ref() == Some(&title) {
+            return Vec::new();
+        }
+        self.title = Some(title.clone());
+        vec![self.mark(None, What::Title(title))]
+    }
+
+    /// A buffer of a stream.
+    pub(crate) fn buffer(&mut self, id: usize, buffer: gst::Buffer) -> Vec<Outcome> {
+        if self.streams.get(id).is_none_or(|stream| stream.over) {
+            return Vec::new();
+        }
+        self.choose(self.streams[id].kind);
+        let stream = &self.streams[id];
+        let Some(codec) = stream.format.as_ref().map(|format| format.codec) else { return Vec::new() };
+        // What a decoder is to know is in its caps.
+        let in_caps = matches!(codec, Codec::Vorbis | Codec::Flac | Codec::Opus | Codec::Theora);
+        let header = in_caps && buffer.flags().contains(gst::BufferFlags::HEADER);
+        if !stream.chosen || header || buffer.size() == 0 {
+            return Vec::new();
+        }
+        let Some((mut packet, has_dts)) = stream.packet(buffer) else { return Vec::new() };
+        match self.admit(&packet) {
+            Ok(()) => {}
+            Err(outcome) => return outcome.into_iter().collect(),
+        }
+        let base = self.base(&packet);
+        let to_clock = |time: MediaTime| {
+            MediaTime::from_nanos(time.nanos().saturating_sub(base).saturating_add(self.clock.at))
+        };
+        (packet.pts, packet.dts) = (to_clock(packet.pts), to_clock(packet.dts));
+        let stream = &mut self.streams[id];
+        let ready = stream.order.push(packet, codec, has_dts);
+        self.out(id, ready)
+    }
+
+    /// Chooses a stream of this kind, if none is: the container's default, else its first.
+    fn choose(&mut self, kind: Kind) {
+        let of_kind = |stream: &&mut Stream| stream.kind == kind && !stream.over;
+        if self.streams.iter().any(|stream| stream.kind == kind && stream.chosen) {
+            return;
+        }
+        let best = self.streams.iter_mut().filter(of_kind).rev().max_by_key(|stream| stream.rank);
+        if let Some(best) = best {
+            best.chosen = true;
+        }
+    }
+
+    /// Whether a packet comes out at all.
+    fn admit(&mut self, packet: &Packet) -> Result<(), Option<Outcome>> {
+        let pts = packet.pts.nanos();
+        if let Gate::Wanted(start) = self.gate {
+            if self.feed.info.seekable {
+                self.gate = Gate::Seeking;
+                return Err(Some(Outcome::Seek(start)));
+            }
+            self.gate = Gate::From(pts.saturating_add(start));
+        }
+        match self.gate {
+            Gate::Open => Ok(()),
+            Gate::Wanted(_) | Gate::Seeking => Err(None),
+            Gate::From(start) => {
+                let first = packet.kind == Kind::Video || !self.has().video;
+                if first && packet.keyframe && pts >= start {
+                    self.gate = Gate::Behind(pts);
+                    return Ok(());
+                }
+                Err(None)
+            }
+            Gate::Behind(start) if packet.kind == Kind::Audio && pts < start - OVERLAP => Err(None),
+            Gate::Behind(_) => Ok(()),
+        }
+    }
+
+    /// The running time that the section begins with; the first packet says it.
+    fn base(&mut self, first: &Packet) -> i64 {
+        if let Some(base) = self.clock.base {
+            return base;
+        }
+        let base = first.pts.nanos();
+        self.clock.base = Some(base);
+        let firsts = self.feed.raw().firsts();
+        if let Some(raw) = firsts.of(first.kind) {
+            let anchor = Anchor { at: self.clock.at, raw, wraps: firsts.wraps };
+            self.clock.at = if self.feed.input == 0 {
+                self.anchors.place(anchor)
+            } else {
+                self.feed.pulse.rest();
+                let at = self.anchors.follow(anchor);
+                self.feed.pulse.beat();
+                at
+            };
+            self.clock.raw = Some(Anchor { at: self.clock.at, ..anchor });
+        }
+        base
+    }
+
+    /// Packets that are ready, with what has to come before them.
+    fn out(&mut self, id: usize, packets: Vec<Packet>) -> Vec<Outcome> {
+        if packets.is_empty() {
+            return Vec::new();
+        }
+        let mut out = self.cues();
+        self.flowed = true;
+        let stream = &mut self.streams[id];
+        let id = track(stream.kind);
+        let turn = stream.turn;
+        let format = stream
+            .format
+            .clone()
+            .map(|format| Format { shape: media::Shape { turn, ..format.shape }, ..format });
+        if stream.sent != format
+            && let Some(format) = format
+        {
+            stream.sent = Some(format.clone());
+            out.push(Outcome::Send(Event::Unit(Unit::Format(id, format))));
+        }
+        for packet in packets {
+            if packet.kind == Kind::Video && !stream.rate.note(packet.dts) {
+                let text = "more than 300 pictures a second".to_owned();
+                out.push(Outcome::Fail(demux::Kind::Unsupported(text.clone()), text));
+                return out;
+            }
+            out.push(Outcome::Send(Event::Unit(Unit::Packet(packet))));
+        }
+        out
+    }
+
+    /// The cues that have come by.
+    fn cues(&mut self) -> Vec<Outcome> {
+        let Some(zero) = self.clock.raw else { return Vec::new() };
+        let cues = std::mem::take(&mut self.feed.raw().cues);
+        let mark = |cue: super::raw::Cue| {
+            let after = cue.at.map_or(0, |at| super::raw::difference(at, zero.raw, zero.wraps));
+            let at = MediaTime::from_nanos(zero.at.saturating_add(after));
+            let super::raw::Cue { event_id, out_of_network, cancelled, duration, .. } = cue;
+            let what = What::Splice { event_id, out_of_network, cancelled, duration };
+            Outcome::Send(Event::Mark(Mark { at, what }))
+        };
+        cues.into_iter().map(mark).collect()
+    }
+
+    /// An ID3 tag of a stream of such.
+    pub(crate) fn id3(&mut self, segment: Option<&gst::Segment>, buffer: &gst::BufferRef) -> Vec<Outcome> {
+        let Ok(map) = buffer.map_readable() else { return Vec::new() };
+        let segment = segment.and_then(|segment| segment.downcast_ref::<gst::ClockTime>());
+        let at = segment.zip(buffer.pts()).and_then(|(segment, pts)| running_time(segment, pts));
+        vec![self.mark(at, What::Id3(Bytes::copy_from_slice(&map)))]
+    }
+
+    /// A mark at this running time, or at the start of the section.
+    fn mark(&self, at: Option<i64>, what: What) -> Outcome {
+        let after = at.zip(self.clock.base).map_or(0, |(at, base)| at - base);
+        Outcome::Send(Event::Mark(Mark { at: MediaTime::from_nanos(self.clock.at + after), what }))
+    }
+}
