@@ -25,15 +25,15 @@ const MS: i64 = 1_000_000;
 
 /// What a sender report says (RFC 3550 section 6.4.1): this RTP time was that moment of the sender's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Report {
-    pub(super) timestamp: u32,
+pub(crate) struct Report {
+    pub(crate) timestamp: u32,
     /// Nanoseconds since any fixed moment, the same for all streams of the sender.
-    pub(super) at: i64,
+    pub(crate) at: i64,
 }
 
 /// How far our clock is ahead of the sender's: one for all its streams, so that sound and pictures keep their distance.
 #[derive(Debug, Default)]
-pub(super) struct Shift {
+pub(crate) struct Shift {
     ahead: Option<i64>,
     least: Least,
     /// Since when reports have been unbelievable.
@@ -42,7 +42,7 @@ pub(super) struct Shift {
 
 /// Puts the RTP times of one stream on the clock of its connection: by arrival until a sender report has come, by those from then on.
 #[derive(Debug)]
-pub(super) struct Clock {
+pub(crate) struct Clock {
     /// Ticks a second.
     rate: i64,
     /// The newest RTP time, and the same without wraps.
@@ -100,7 +100,7 @@ impl Shift {
 }
 
 impl Clock {
-    pub(super) fn new(rate: u32) -> Self {
+    pub(crate) fn new(rate: u32) -> Self {
         Self {
             rate: rate.max(1).into(),
             newest: None,
@@ -112,7 +112,7 @@ impl Clock {
     }
 
     /// When a packet was captured that came at `arrived`.
-    pub(super) fn captured(
+    pub(crate) fn captured(
         &mut self,
         timestamp: u32,
         arrived: MediaTime,

@@ -24,7 +24,7 @@ const MAX_BYTES: usize = 6 << 20;
 
 /// Puts the packets of one track in order and together. What it gives can be decoded: after a loss nothing comes until the next
 /// keyframe.
-pub(super) struct Frames {
+pub(crate) struct Frames {
     /// `None` for sound.
     codec: Option<Codec>,
     stream: u32,
@@ -65,7 +65,7 @@ impl Reading {
 }
 
 impl Frames {
-    pub(super) fn new(codec: Option<Codec>) -> Self {
+    pub(crate) fn new(codec: Option<Codec>) -> Self {
         Self {
             codec,
             stream: 0,
@@ -78,7 +78,7 @@ impl Frames {
         }
     }
 
-    pub(super) fn push(&mut self, now: Instant, packet: RtpPacket) {
+    pub(crate) fn push(&mut self, now: Instant, packet: RtpPacket) {
         if packet.stream != self.stream {
             self.stream = packet.stream;
             self.first = 0;
@@ -109,7 +109,7 @@ impl Frames {
     }
 
     /// The next picture or sound frame, if it is whole.
-    pub(super) fn poll(&mut self, now: Instant) -> Option<media::Packet> {
+    pub(crate) fn poll(&mut self, now: Instant) -> Option<media::Packet> {
         loop {
             let State::Reading(reading) = &mut self.state else { return None };
             if let Some(end) = complete(self.codec, &self.held, reading) {
@@ -126,14 +126,14 @@ impl Frames {
     }
 
     /// After [`Frames::poll`]: when to call it again at the latest. A packet is missing since a later one came.
-    pub(super) fn deadline(&self) -> Option<Instant> {
+    pub(crate) fn deadline(&self) -> Option<Instant> {
         let State::Reading(reading) = &self.state else { return None };
         let (_, later) = self.held.range(reading.reach..).next()?;
         Some(later.arrived + if self.codec.is_some() { VIDEO_PATIENCE } else { AUDIO_PATIENCE })
     }
 
     /// Whether to ask for a keyframe now. To be called when a packet came: a layer that is not sent is not asked for.
-    pub(super) fn asks(&mut self, now: Instant) -> bool {
+    pub(crate) fn asks(&mut self, now: Instant) -> bool {
         let blind = self.codec.is_some() && matches!(self.state, State::Searching);
         let asks = blind && self.asked.is_none_or(|asked| now >= asked + ASK_EVERY);
         if asks {

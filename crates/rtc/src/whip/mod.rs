@@ -1,17 +1,17 @@
 //! One peer connection that receives what a WHIP publisher sends (RFC 9725).
 
 mod bandwidth;
-mod clock;
+pub(crate) mod clock;
 mod engine;
 mod error;
 mod fragment;
-mod frames;
+pub(crate) mod frames;
 mod offer;
 mod peer;
 mod picture;
 mod plain;
 mod section;
-mod start;
+pub(crate) mod start;
 mod streams;
 mod tracks;
 mod types;

@@ -7,7 +7,7 @@ use super::picture::{Units, av1_starts};
 /// Of H.264 and H.265 that is the one with the parameter sets, which may be packets of their own before the picture's first slice
 /// (RFC 6184, RFC 7798); str0m's detectors know the slice only.
 #[derive(Debug)]
-pub(super) struct Start {
+pub(crate) struct Start {
     codec: Option<Codec>,
     /// The newest packet's number and RTP time.
     newest: Option<(u64, u32)>,
@@ -28,11 +28,11 @@ enum Holds {
 
 impl Start {
     /// `None` for sound, where every packet is a start.
-    pub(super) fn new(codec: Option<Codec>) -> Self {
+    pub(crate) fn new(codec: Option<Codec>) -> Self {
         Self { codec, newest: None, found: None }
     }
 
-    pub(super) fn is_keyframe(&mut self, sequence: u64, timestamp: u32, payload: &[u8]) -> bool {
+    pub(crate) fn is_keyframe(&mut self, sequence: u64, timestamp: u32, payload: &[u8]) -> bool {
         let Some(codec) = self.codec else { return true };
         let holds = holds(codec, payload);
         // Slices after the parameter sets, or further ones, are of a picture that has begun.
