@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod rtmp;
+pub mod rtsp;
 mod socket;
 pub mod url;
 mod waiting;

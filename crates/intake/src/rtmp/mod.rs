@@ -22,6 +22,7 @@ mod request;
 pub use crate::wrong_keys::{WrongKeyLimits, WrongKeys};
 pub use listener::{Limits, Listener};
 pub use publisher::{Closer, Event, Publisher, Why};
+pub(crate) use publisher::{Feed, channel};
 pub use pull::{PullError, pull};
 pub use request::{Error, Request};
 

@@ -41,6 +41,9 @@ pub enum Why {
     /// The encoder sent what cannot be read, or a codec that cannot be taken ([`::rtmp::Error::Unsupported`]).
     #[error("{0}")]
     Protocol(::rtmp::Error),
+    /// The same of another protocol's source, in words.
+    #[error("{0}")]
+    Invalid(String),
     /// [`Closer::close`], or the listener was shut down.
     #[error("{0}")]
     Closed(String),
@@ -96,7 +99,7 @@ struct Charged {
 
 /// The connection's end of a [`Publisher`].
 #[derive(Debug)]
-pub(super) struct Feed {
+pub(crate) struct Feed {
     events: mpsc::Sender<Charged>,
     bytes: Arc<Semaphore>,
     close: watch::Receiver<Option<String>>,
@@ -104,7 +107,7 @@ pub(super) struct Feed {
 }
 
 /// Both ends.
-pub(super) fn channel() -> (Feed, Publisher) {
+pub(crate) fn channel() -> (Feed, Publisher) {
     let (sender, events) = mpsc::channel(EVENTS);
     let (closer, close) = watch::channel(None);
     let (why, ended) = oneshot::channel();
@@ -114,7 +117,7 @@ pub(super) fn channel() -> (Feed, Publisher) {
 
 impl Feed {
     /// Waits for room. False when the publisher was dropped.
-    pub(super) async fn send(&self, event: Event) -> bool {
+    pub(crate) async fn send(&self, event: Event) -> bool {
         let bytes = match &event {
             Event::Unit(Unit::Packet(packet)) => packet.data.len(),
             Event::Unit(Unit::Format(_, format)) => format.config.len(),
@@ -126,13 +129,13 @@ impl Feed {
     }
 
     /// The last event.
-    pub(super) fn end(self, why: Why) {
+    pub(crate) fn end(self, why: Why) {
         // A publisher that was dropped does not want to know.
         let _ = self.ended.send(why);
     }
 
     /// Resolves when the connection is to be closed, with the reason.
-    pub(super) async fn closed(&self) -> String {
+    pub(crate) async fn closed(&self) -> String {
         let mut close = self.close.clone();
         tokio::select! {
             reason = close.wait_for(Option::is_some) => {

@@ -6,7 +6,7 @@ use std::fmt;
 use url::{Position, Url};
 
 /// What may stand in for a prefix.
-const SCHEMES: [&str; 7] = ["http", "https", "rtmp", "rtmps", "rtsp", "rtsps", "srt"];
+const SCHEMES: [&str; 9] = ["http", "https", "rtmp", "rtmps", "rtsp", "rtsps", "rtspt", "rtspu", "srt"];
 
 /// Prefixes and what they stand for. A target is checked like any other URL: that an operator has named it opens no address.
 #[derive(Clone, Default)]
@@ -73,7 +73,7 @@ fn alias(prefix: &str, target: &str) -> Result<(Url, Url), NotAnAlias> {
     }
     let target = Url::parse(target).map_err(|_| wrong("what it stands for is no URL"))?;
     if !SCHEMES.contains(&target.scheme()) {
-        return Err(wrong("what it stands for is neither http, https, rtmp, rtmps, rtsp, rtsps nor srt"));
+        return Err(wrong("what it stands for is neither http(s), rtmp(s), rtsp(s), rtspt, rtspu nor srt"));
     }
     if target.host_str().is_none_or(str::is_empty) {
         return Err(wrong("what it stands for has no host"));
