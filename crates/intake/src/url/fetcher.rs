@@ -37,8 +37,11 @@ const HTTP1_BUFFER: usize = 64 * 1024;
 const HTTP1_HEADERS: usize = 100;
 /// The largest head in HTTP/2.
 const HTTP2_HEAD: u32 = 64 * 1024;
-/// What an HTTP/2 server may send ahead of its reader, per answer and per connection.
+/// What an HTTP/2 server may send ahead of its reader, per answer.
 const HTTP2_WINDOW: u32 = 1024 * 1024;
+/// The same for all answers of a connection: never what holds one up. Media is read at the pace at which it plays, so answers that
+/// wait for their reader are the rule, and a window that they fill would stop all others on the connection.
+const HTTP2_CONNECTION: u32 = 1 << 30;
 /// A connection that is in use and silent is asked whether it lives, and left when no answer comes. A dead one in the pool would
 /// swallow every further attempt.
 const HTTP2_PING: Duration = Duration::from_secs(5);
@@ -158,7 +161,7 @@ impl Fetcher {
             .http1_max_headers(HTTP1_HEADERS)
             .http2_max_header_list_size(HTTP2_HEAD)
             .http2_initial_stream_window_size(HTTP2_WINDOW)
-            .http2_initial_connection_window_size(HTTP2_WINDOW)
+            .http2_initial_connection_window_size(HTTP2_CONNECTION)
             .http2_keep_alive_interval(HTTP2_PING)
             .http2_keep_alive_timeout(HTTP2_PING)
             .build(Dialer(dialer.clone()));

@@ -100,12 +100,12 @@ async fn what_nobody_reads_is_not_fetched() {
     let input = &mut source.inputs[0];
     assert_eq!(input.read(0, 1).await.unwrap(), Read::Data(b"/"[..].into()));
     while server.asked().len() < 3 {
-        tokio::task::yield_now().await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
     // a third segment would come now, if it came
     let more = tokio::time::timeout(Duration::from_millis(200), async {
         while server.asked().len() < 4 {
-            tokio::task::yield_now().await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     });
     assert!(more.await.is_err());
@@ -132,7 +132,7 @@ async fn a_playlist_that_grows_is_live_and_its_task_ends_with_its_reader() {
     assert_eq!(bytes, b"/b/c/d", "three target durations before the end");
     let lists = || server.asked().iter().filter(|asked| asked.path == "/list").count();
     while lists() < 2 {
-        tokio::task::yield_now().await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
     drop(source);
     let before = lists();

@@ -15,6 +15,9 @@ use tokio_rustls::TlsAcceptor;
 
 use super::*;
 
+/// Bytes at `/large`: more than a connection holds of what nobody reads.
+const LARGE: usize = 8 << 20;
+
 /// A server for `localhost` that answers with the HTTP version of the request, its certificate's authority, and how many
 /// connections it has had.
 struct Https {
@@ -87,6 +90,11 @@ fn answer(
         let frame = Frame::data(Bytes::copy_from_slice(bytes));
         stream::once(async { Ok(frame) })
     };
+    if request.uri().path() == "/large" {
+        let frames =
+            stream::repeat_with(|| Ok(Frame::data(Bytes::from_static(&[7; 16384])))).take(LARGE / 16384);
+        return Response::new(StreamBody::new(frames.boxed()));
+    }
     if request.uri().path() != "/cut" {
         let version = if request.version() == Version::HTTP_2 { "2" } else { "1.1" };
         return Response::new(StreamBody::new(one(version.as_bytes()).boxed()));
@@ -157,5 +165,26 @@ async fn a_stream_that_is_reset_is_continued_on_the_same_connection() {
     }
     assert!(bytes == noise(300_000));
     assert_eq!(server.cuts.available_permits(), 0, "both were broken off");
+    assert_eq!(*server.connections.lock().unwrap(), 1);
+}
+
+/// Two sessions play from one origin, each at its own pace, and share their connection.
+#[tokio::test]
+async fn a_reader_that_pauses_holds_no_other_up() {
+    let server = https(&["h2"]).await;
+    let url = server.url("localhost").join("/large").unwrap();
+    let fetcher = server.fetcher();
+    let mut paused = Vec::new();
+    for _ in 0..3 {
+        let mut opened = fetcher.open(&url, Ask::default()).await.unwrap();
+        opened.body.chunk().await.unwrap().unwrap();
+        paused.push(opened);
+    }
+    let mut other = fetcher.open(&url, Ask::default()).await.unwrap();
+    let all = tokio::time::timeout(Duration::from_secs(10), all(&mut other)).await;
+    assert_eq!(all.expect("it waits for the paused ones").unwrap().len(), LARGE);
+    for opened in &mut paused {
+        assert!(self::all(opened).await.unwrap().len() < LARGE);
+    }
     assert_eq!(*server.connections.lock().unwrap(), 1);
 }
