@@ -212,6 +212,22 @@ fn a_gap_that_no_resend_closes_has_a_keyframe_asked_for_at_once() {
 }
 
 #[test]
+fn what_a_long_gap_swallowed_is_not_asked_for_and_what_is_lost_later_is() {
+    let mut world = World::connected("chromium_simulcast", Mode::Packets);
+    play(&mut world, 0..50);
+    for _ in 0..5000 {
+        world.skip(VIDEO);
+    }
+    play(&mut world, 50..80);
+    assert_eq!(world.missed, [], "resends would hold up what is new");
+    let before = world.packets(Track::Video(0)).len();
+    world.skip(VIDEO);
+    play(&mut world, 80..110);
+    assert!(!world.missed.is_empty());
+    assert_eq!(world.packets(Track::Video(0)).len() - before, 60);
+}
+
+#[test]
 fn a_path_that_is_lost_and_comes_back_is_told() {
     let mut world = World::connected("chromium_simulcast", Mode::Packets);
     let lost = world.now;
