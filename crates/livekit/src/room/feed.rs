@@ -2,7 +2,7 @@ use std::time::{Duration, Instant};
 
 use media::Output;
 
-use super::{Event, backoff::Backoff, lanes::OUTPUTS, link::Link, task::Task};
+use super::{Event, backoff::Backoff, lanes::OUTPUTS, link::Link, negotiation::RETELL_AFTER, task::Task};
 
 /// ICE finds a path again by itself after a short outage; past this it gets a restart,
 const PATH_PATIENCE: Duration = Duration::from_secs(2);
@@ -69,6 +69,7 @@ impl Task {
             match event {
                 Peer::Connected => {
                     (link.clocks.tcp, link.clocks.connected) = (None, None);
+                    link.clocks.retell = Some(now + RETELL_AFTER);
                     self.ailing = None;
                     self.backoff = Backoff::default();
                     self.events.push(Event::Connected);

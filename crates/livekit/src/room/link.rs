@@ -92,12 +92,14 @@ pub(super) struct Clocks {
     pub(super) path: Option<Instant>,
     /// The peer closed the connection; its LeaveRequest with the reason is to be here by then.
     pub(super) goodbye: Option<Instant>,
+    /// Our attributes are told once more then.
+    pub(super) retell: Option<Instant>,
 }
 
 impl Clocks {
     /// The soonest.
     pub(super) fn next(&self) -> Option<Instant> {
-        let all = [self.answer, self.tcp, self.connected, self.restart, self.path, self.goodbye];
+        let all = [self.answer, self.tcp, self.connected, self.restart, self.path, self.goodbye, self.retell];
         all.into_iter().flatten().min()
     }
 }
@@ -140,6 +142,17 @@ impl Link {
     /// Queues a message; they go out in order.
     pub(super) fn say(&mut self, message: Message) {
         self.outgoing.push(message);
+    }
+
+    /// Tells the server our attributes once more, so that it stores us as we are by now. It stores a participant with each track whose first
+    /// packet comes, and of two at almost the same time the record that it made first may be stored last (livekit-server
+    /// 1.13.5): its API then never shows one of them.
+    pub(super) fn retell(&mut self, options: &Options) {
+        let mut attributes = options.attributes.clone();
+        attributes.extend(self.told.attributes.clone());
+        if !attributes.is_empty() {
+            self.say(Message::UpdateMetadata(messages::attributes(&attributes)));
+        }
     }
 
     /// Sends what is queued, unless there is no connection to send on.

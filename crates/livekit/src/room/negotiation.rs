@@ -21,6 +21,9 @@ const MAX_CANDIDATES: u32 = 1000;
 /// How many TCP candidates of a server are kept; it has one per address family.
 const MAX_TCP_CANDIDATES: usize = 4;
 
+/// The first packets of all tracks are there by then.
+pub(super) const RETELL_AFTER: Duration = Duration::from_secs(1);
+
 /// ICE and DTLS take some 30 ms; a lossy path a few retransmissions.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(15);
 
@@ -171,7 +174,12 @@ impl Link {
         }
     }
 
-    pub(super) fn on_published(&mut self, published: TrackPublishedResponse, events: &mut Outbox) {
+    pub(super) fn on_published(
+        &mut self,
+        now: Instant,
+        published: TrackPublishedResponse,
+        events: &mut Outbox,
+    ) {
         let Some(track) = &published.track else { return };
         if !self.told.knows(&published.cid) {
             tracing::warn!(sid = track.sid, "the server announced a track that is not ours");
@@ -182,6 +190,7 @@ impl Link {
             TrackType::Video => Kind::Video,
             TrackType::Data => return,
         };
+        self.clocks.retell = Some(now + RETELL_AFTER);
         events.push(Event::Published { kind, track_sid: track.sid.clone() });
         self.told.published.retain(|known| known.cid != published.cid);
         self.told.published.push(published);

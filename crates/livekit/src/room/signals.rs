@@ -72,7 +72,7 @@ impl Task {
                 }
             }
             Message::Trickle(trickle) => link.on_trickle(now, &trickle)?,
-            Message::TrackPublished(published) => link.on_published(published, &mut self.events),
+            Message::TrackPublished(published) => link.on_published(now, published, &mut self.events),
             Message::SubscribedQualityUpdate(update) => {
                 link.on_quality(now, &update, &self.options, &mut self.events);
             }

@@ -224,7 +224,10 @@ impl Task {
         } else if over(clocks.answer) && link.resuming.is_none() {
             "no answer to an offer"
         } else {
-            if over(clocks.tcp) {
+            if over(clocks.retell) {
+                clocks.retell = None;
+                link.retell(&self.options);
+            } else if over(clocks.tcp) {
                 clocks.tcp = None;
                 link.try_tcp();
             } else if over(clocks.restart) {
