@@ -16,6 +16,7 @@ die() { say "$*" >&2; exit 1; }
 PACKAGES=(
   build-essential pkg-config                                        # C parts of Rust crates
   libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev              # sluicegate-worker
+  libsrt-gnutls-dev                                                 # sluicegate-srt; the flavour that FFmpeg and GStreamer bring along
   gstreamer1.0-tools gstreamer1.0-libav gstreamer1.0-x fonts-dejavu-core   # -x: text on the test picture
   gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly
   redis-server ffmpeg openssl iproute2 binutils curl ca-certificates

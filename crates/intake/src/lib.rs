@@ -5,6 +5,7 @@
 pub mod rtmp;
 pub mod rtsp;
 mod socket;
+pub mod srt;
 pub mod url;
 mod waiting;
 pub mod whip;

@@ -5,10 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
 
 /// Crate → the crates of ours that it may use.
-const EDGES: [(&str, &[&str]); 13] = [
+const EDGES: [(&str, &[&str]); 15] = [
     ("media", &[]),
     ("hls", &[]),
     ("sandbox", &[]),
+    ("srt-wire", &[]),
+    ("srt", &["sandbox", "srt-wire"]),
     ("rtmp", &["media"]),
     ("psrpc", &[]),
     ("rtc", &["media"]),
@@ -17,12 +19,12 @@ const EDGES: [(&str, &[&str]); 13] = [
     ("pipeline", &["media"]),
     ("worker", &["media", "pipeline", "sandbox"]),
     ("livekit", &["media", "psrpc", "rtc"]),
-    ("intake", &["hls", "media", "rtc", "rtmp"]),
+    ("intake", &["hls", "media", "rtc", "rtmp", "srt-wire"]),
     ("server", &["intake", "livekit", "media", "pass", "pipeline", "psrpc", "session"]),
 ];
 
 /// Crate → what must not be in it, as the start of a dependency's name.
-const ABSENT: [(&str, &[&str]); 11] = [
+const ABSENT: [(&str, &[&str]); 13] = [
     ("media", &["tokio", "gstreamer", "str0m", "futures", "async"]),
     ("hls", &["tokio", "gstreamer", "futures", "async", "hyper", "reqwest", "socket2"]),
     ("rtmp", &["tokio", "gstreamer", "str0m", "socket2"]),
@@ -32,12 +34,14 @@ const ABSENT: [(&str, &[&str]); 11] = [
     ("pass", &["tokio", "gstreamer", "str0m", "prost", "livekit", "socket2", "rtmp"]),
     ("pipeline", &["gstreamer", "livekit", "str0m"]),
     ("sandbox", &["tokio", "gstreamer"]),
+    ("srt-wire", &["tokio", "libc", "pkg-config"]),
+    ("srt", &["tokio", "gstreamer", "serde"]),
     ("worker", &["livekit", "redis", "str0m", "axum", "reqwest", "hyper"]),
     ("intake", &["gstreamer", "redis", "livekit"]),
 ];
 
-/// Crates with unsafe code, none of which the server links: system calls, GStreamer.
-const UNSAFE: [&str; 2] = ["sandbox", "worker"];
+/// Crates with unsafe code, none of which the server links: system calls, libsrt, GStreamer.
+const UNSAFE: [&str; 3] = ["sandbox", "srt", "worker"];
 
 fn workspace() -> (Metadata, BTreeMap<String, Package>) {
     let metadata = MetadataCommand::new()
