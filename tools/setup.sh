@@ -26,6 +26,9 @@ PACKAGES=(
 # A WHIP publisher of the tests: webrtcbin, driven by /usr/bin/python3.
 WEBRTC_PACKAGES=(python3-gi gir1.2-gst-plugins-bad-1.0 gstreamer1.0-nice)
 
+# An RTSP server that the tests pull from, driven likewise.
+SERVER_PACKAGES=(gir1.2-gst-rtsp-server-1.0)
+
 as_root() {
   if [ "$(id -u)" = 0 ]; then "$@"
   elif command -v sudo >/dev/null; then sudo "$@"
@@ -101,7 +104,7 @@ browser_or_advice() {
 
 if [ "$want" = test ]; then
   add_browsers
-  PACKAGES+=("${WEBRTC_PACKAGES[@]}")
+  PACKAGES+=("${WEBRTC_PACKAGES[@]}" "${SERVER_PACKAGES[@]}")
 fi
 apt_packages
 toolchains
