@@ -26,7 +26,8 @@ const BURST_WITHIN: Duration = Duration::from_millis(1500);
 const BOXES: usize = 32;
 
 /// Opens what `url` names, and finds out what it is: a file, a radio, an HLS stream, or a radio's list of servers, whose first entry
-/// is opened in its place. All of it is fetched by `fetcher`. Dropping the future ends everything that it began.
+/// is opened in its place. All of it is fetched by `fetcher`. It takes as long as [`super::Limits::open`] for each of at most
+/// four steps, and [`super::Spooling::within`] for a file that needs its end. Dropping the future ends everything that it began.
 ///
 /// # Errors
 /// Why there is nothing to play; [`Error::reason`] is one word for it and [`Error::tell`] a text for who asked. What can only be
@@ -141,7 +142,11 @@ impl<'a> Answer<'a> {
 
     async fn media(mut self, kind: Kind) -> Result<Source, Error> {
         let most = self.fetcher.spooling().most;
-        let live = self.size.is_none() && kind != Kind::Boxes && self.is_live().await?;
+        // Only live streams have titles between their bytes; some say that they are a part of something very large.
+        let titled = self.radio && self.icy_interval.is_some_and(|interval| interval > 0);
+        if titled || self.size.is_none() && kind != Kind::Boxes && self.is_live().await? {
+            return Ok(self.live());
+        }
         match self.size {
             Some(size) if self.is_part || self.ranges && size > most => {
                 let (fetcher, urls) = (self.fetcher.clone(), (self.asked.clone(), self.found));
@@ -156,7 +161,6 @@ impl<'a> Answer<'a> {
                 Ok(file(source::Kind::Once(Box::new(once)), Some(size), self.media_type))
             }
             Some(_) => self.spooled(false).await,
-            None if live => Ok(self.live()),
             None if self.plays_as_it_comes(kind) => {
                 Ok(file(source::Kind::Once(Box::new(Once::new(self.flow))), None, self.media_type))
             }

@@ -153,16 +153,24 @@ async fn a_radios_list_leads_to_its_first_entry_and_no_further() {
     assert_eq!(source(&server.url("/file.m3u")).await.unwrap_err().reason(), "url");
 }
 
-/// A radio may answer the range that shows whether there are ranges in a way that is no HTTP for an endless stream.
+/// A radio may answer the range that shows whether there are ranges in a way that makes no sense for an endless stream.
 #[tokio::test]
-async fn a_radio_that_cannot_cope_with_a_range_is_asked_without() {
+async fn a_radio_that_cannot_cope_with_a_range_is_one_all_the_same() {
     let server = Server::start(|asked| match (asked.header("range"), asked.path.as_str()) {
         (Some(_), "/416") => status("416 Range Not Satisfiable"),
+        (Some(_), "/huge") => {
+            let lines =
+                ["Content-Range: bytes 0-9223372036854775806/9223372036854775807", "icy-metaint: 8192"];
+            let head = head("206 Partial Content", &lines.map(str::to_owned));
+            vec![head, Step::Send(sound(4096)), Step::Hang]
+        }
         (Some(_), _) => vec![head("206 Partial Content", &["Content-Range: bytes 0-/*".into()]), Step::Hang],
         (None, _) => radio("HTTP/1.0 200 OK", "icy-name: x\r\n", sound(4096)),
     });
     let server = server.await;
-    for path in ["/416", "/206"] {
-        assert!(source(&server.url(path)).await.unwrap().live, "{path}");
+    for path in ["/416", "/206", "/huge"] {
+        let source = source(&server.url(path)).await.unwrap();
+        assert!(source.live && !source.inputs[0].seekable(), "{path}");
+        assert_eq!(source.inputs[0].size(), None);
     }
 }
