@@ -4,8 +4,8 @@ use media::{Codec, Kind};
 
 use crate::{Element, Property};
 
-/// Parser and decoder of a codec by name; VP8 needs no parser. Nothing for a codec that has none here (AV1: what there is
-/// differs from system to system).
+/// Parser and decoder of a codec by name; some need no parser, and samples no decoder. Nothing for a codec that has none here
+/// (AV1: what there is differs from system to system).
 ///
 /// `decodebin3` would find the same two, and put a queue with a thread of its own before the decoder. A worker with sound alone
 /// has 39 MiB (PSS) without it and 51 with it, for the same CPU (one run each).
@@ -17,14 +17,39 @@ pub(crate) fn by_name(codec: Codec) -> Option<Vec<Element>> {
         Codec::Vp9 => (Some("vp9parse"), "avdec_vp9"),
         Codec::Aac => (Some("aacparse"), "avdec_aac"),
         Codec::Mp3 => (Some("mpegaudioparse"), "avdec_mp3"),
-        Codec::Opus => (Some("opusparse"), "opusdec"),
-        _ => return None,
+        Codec::Opus => return Some(vec![Element::new("opusparse"), Element::new("opusdec")]),
+        Codec::Pcm => return Some(Vec::new()),
+        codec => return cut_by_demuxer(codec).map(|decoder| vec![tuned(decoder, codec.kind())]),
     };
     let mut decoder = Element::new(decoder);
-    if codec != Codec::Opus {
-        decoder.properties = properties(codec.kind());
-    }
+    decoder.properties = properties(codec.kind());
     Some(parser.map(Element::new).into_iter().chain([decoder]).collect())
+}
+
+/// Of codecs that only a demuxer gives, which has cut them at their frames already.
+fn cut_by_demuxer(codec: Codec) -> Option<&'static str> {
+    Some(match codec {
+        Codec::Mp2 => "avdec_mp2float",
+        Codec::Vorbis => "vorbisdec",
+        Codec::Flac => "flacdec",
+        Codec::Alac => "avdec_alac",
+        Codec::Pcma => "alawdec",
+        Codec::Pcmu => "mulawdec",
+        Codec::Ac3 => "avdec_ac3",
+        Codec::Eac3 => "avdec_eac3",
+        Codec::Mpeg2 => "avdec_mpeg2video",
+        Codec::Mpeg4 => "avdec_mpeg4",
+        Codec::Mjpeg => "avdec_mjpeg",
+        Codec::Theora => "theoradec",
+        _ => return None,
+    })
+}
+
+/// The same properties where such a decoder has them: they are of several families.
+fn tuned(decoder: &'static str, kind: Kind) -> Element {
+    properties(kind).into_iter().fold(Element::new(decoder), |decoder, property| {
+        decoder.set_where_possible(property.name, property.value, property.reason)
+    })
 }
 
 /// Where those are not installed: whatever is, found by the autoplugger.

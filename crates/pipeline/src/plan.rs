@@ -14,7 +14,7 @@
 
 use std::{collections::BTreeSet, fmt::Write as _};
 
-use media::{Codec, Kind, Ladder, Layer, Quality};
+use media::{Codec, Kind, Ladder, Layer, Quality, Turn};
 use serde::{Deserialize, Serialize};
 
 use crate::{Element, decode, encoder, opus};
@@ -346,16 +346,42 @@ pub fn track_caps(format: &media::Format) -> Option<String> {
         Codec::Vp9 => "video/x-vp9",
         Codec::Av1 => "video/x-av1, stream-format=obu-stream, alignment=tu",
         Codec::Opus => return Some(opus::caps(&format.config)),
+        codec if codec.config_is_caps() => {
+            return std::str::from_utf8(&format.config)
+                .ok()
+                .filter(|caps| !caps.is_empty())
+                .map(str::to_owned);
+        }
         _ => return None,
     };
-    if format.config.is_empty() {
-        return Some(caps.to_owned());
+    let mut caps = caps.to_owned();
+    if let Some((width, height)) = format.shape.pixel {
+        let _ = write!(caps, ", pixel-aspect-ratio=(fraction){width}/{height}");
     }
-    let hex = format.config.iter().fold(String::new(), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    });
-    Some(format!("{caps}, codec_data=(buffer){hex}"))
+    if !format.config.is_empty() {
+        caps += ", codec_data=(buffer)";
+        format.config.iter().for_each(|byte| {
+            let _ = write!(caps, "{byte:02x}");
+        });
+    }
+    Some(caps)
+}
+
+/// Longest and shortest side of a picture that is taken, pixels; larger ones are refused.
+pub const MAX_PICTURE: (i32, i32) = (4096, 2304);
+
+/// `videoflip`'s name for a turn.
+pub fn direction(turn: Turn) -> &'static str {
+    match (turn.mirrored, turn.quarters()) {
+        (false, 1) => "90r",
+        (false, 2) => "180",
+        (false, 3) => "90l",
+        (true, 0) => "horiz",
+        (true, 1) => "ur-ll",
+        (true, 2) => "vert",
+        (true, _) => "ul-lr",
+        (false, _) => "identity",
+    }
 }
 
 #[cfg(test)]

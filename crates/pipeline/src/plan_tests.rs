@@ -81,6 +81,11 @@ fn caps_carry_the_decoder_configuration() {
     assert_eq!(caps(Codec::H264, &[]).unwrap(), "video/x-h264, stream-format=byte-stream, alignment=au");
     assert_eq!(caps(Codec::Mp3, &[]).unwrap(), "audio/mpeg, mpegversion=1, layer=3, parsed=false");
     assert!(caps(Codec::Opus, &[]).unwrap().starts_with("audio/x-opus, "));
+    assert_eq!(caps(Codec::Flac, b"audio/x-flac, rate=48000").unwrap(), "audio/x-flac, rate=48000");
+    assert_eq!((caps(Codec::Vorbis, &[]), caps(Codec::Vorbis, &[0xff])), (None, None));
+    let shape = media::Shape { pixel: Some((64, 45)), ..media::Shape::default() };
+    let wide = Format { shape, ..Format::new(Codec::Vp8, Bytes::new()) };
+    assert_eq!(track_caps(&wide).unwrap(), "video/x-vp8, pixel-aspect-ratio=(fraction)64/45");
 }
 
 #[test]
@@ -88,7 +93,7 @@ fn every_property_has_a_reason() {
     let plan = plan(ladder::DEFAULT_PRESET);
     let branches = plan.fit(&picture(1280, 720), 2, 0);
     let elements =
-        [plan.decode(Codec::H264), plan.decode(Codec::Aac), plan.autoplug(Kind::Video)].into_iter().flatten();
+        Codec::ALL.into_iter().flat_map(|codec| plan.decode(codec)).chain(plan.autoplug(Kind::Video));
     let elements = elements.chain(branches.into_iter().flat_map(|b| [b.scale, b.encode].concat()));
     for property in elements.flat_map(|element| element.properties) {
         assert!(!property.reason.is_empty(), "{property:?}");

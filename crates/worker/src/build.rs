@@ -1,7 +1,7 @@
 use gst::{glib, prelude::*};
 use gstreamer as gst;
 use gstreamer_app::{AppSink, AppSrc};
-use media::Kind;
+use media::{Kind, Turn};
 use pipeline::{Element, Property, plan};
 use thiserror::Error;
 
@@ -235,6 +235,40 @@ pub(crate) fn follow_rotation(pipeline: &gst::Pipeline) {
                 flip.set_property_from_str("video-direction", "auto");
             }
             gst::PadProbeReturn::Remove
+        });
+    }
+}
+
+/// Turns pictures as their container wants them; those that need no turning stay as `follow_rotation` has them.
+pub(crate) fn turn(pipeline: &gst::Pipeline, turn: Turn) {
+    for flip in pipeline.iterate_all_by_element_factory_name("videoflip").into_iter().flatten() {
+        let now = flip.property_value("video-direction").serialize().unwrap_or_default();
+        if !(turn.is_none() && now == "identity") {
+            flip.set_property_from_str("video-direction", plan::direction(turn));
+        }
+    }
+}
+
+/// Refuses pictures that are too large before a decoder makes room for them.
+pub(crate) fn refuse_large(pipeline: &gst::Pipeline) {
+    for element in pipeline.iterate_elements().into_iter().flatten() {
+        let Some(pad) = element.static_pad("sink") else { continue };
+        pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, |pad, info| {
+            let Some(gst::EventView::Caps(event)) = info.event().map(|event| event.view()) else {
+                return gst::PadProbeReturn::Ok;
+            };
+            let side =
+                |name| event.caps().structure(0).and_then(|caps| caps.get::<i32>(name).ok()).unwrap_or(0);
+            let (width, height) = (side("width"), side("height"));
+            let (most, other) = plan::MAX_PICTURE;
+            if width.max(height) <= most && width.min(height) <= other {
+                return gst::PadProbeReturn::Ok;
+            }
+            if let Some(element) = pad.parent_element() {
+                let text = format!("a picture of {width}x{height} is larger than {most}x{other}");
+                gst::element_error!(element, gst::StreamError::Format, ("{text}"));
+            }
+            gst::PadProbeReturn::Drop
         });
     }
 }

@@ -56,7 +56,9 @@ impl Track {
         let last = chain.append(chain.source.upcast_ref(), &elements)?;
         match kind {
             Kind::Video => {
+                build::refuse_large(&chain.pipeline);
                 build::follow_rotation(&chain.pipeline);
+                build::turn(&chain.pipeline, format.shape.turn);
                 let inbox = ways.inbox.clone();
                 chain.sink(&last, move |sample| inbox.offer(Frame { from: Origin::Decoder, sample }))?;
             }
@@ -82,6 +84,9 @@ impl Track {
     pub(crate) fn reconfigure(&mut self, format: Format) -> Result<(), Error> {
         if let Some(caps) = plan::track_caps(&format) {
             self.chain.source.set_caps(Some(&build::caps(&caps)?));
+        }
+        if self.format.shape.turn != format.shape.turn {
+            build::turn(&self.chain.pipeline, format.shape.turn);
         }
         self.format = format;
         Ok(())

@@ -75,7 +75,8 @@ pub struct Start {
     pub video: bool,
     /// Sound is wanted.
     pub audio: bool,
-    /// Begin here: at the last key picture before it where the (one) input can be read anywhere, else at the first after it.
+    /// Begin here: at the last key picture before it where the (one) input can be read anywhere and has an index (MP4, Matroska),
+    /// else at the first key picture after it, when what is before has been read.
     /// Times of units start near zero all the same.
     pub start_at: Option<Duration>,
 }

@@ -1,12 +1,13 @@
 //! The demuxer: takes containers apart for a server that has no media library, behind one socket.
 //!
 //! * `feed`: an input's bytes, asked of the server; `source`: the element that hands them on.
-//! * `chain`: the elements of one section; `codec`: which ones, and what a track's format is.
+//! * `chain`: the elements of one section; `plug`: which comes next; `codec`: by what caps, and what a track's format is.
 //! * `sorter`: which `stream`s are chosen, and their buffers as units; `time`: on one clock; `raw`: what the bytes say of it.
 
 mod chain;
 mod codec;
 mod feed;
+mod plug;
 mod raw;
 mod report;
 mod sorter;
@@ -39,7 +40,7 @@ use crate::outbox::Outbox;
 use chain::{Chain, News, Shared, What};
 use feed::{Feed, Pulse};
 use report::Report;
-use sorter::{Gate, Sorter, Wants};
+use sorter::{Gate, Lasts, Sorter, Wants};
 use time::Anchors;
 use watchdog::Watchdog;
 
@@ -103,10 +104,10 @@ pub fn run(socket: UnixStream) -> Result<(), Error> {
         Err(_) => {}
     }
     drop(outbox);
-    if closed {
-        let _ = socket.shutdown(std::net::Shutdown::Both);
+    // Nobody reads any more, or the last word is what the writer ends with.
+    if !closed {
+        writer.join();
     }
-    writer.join();
     let _ = socket.shutdown(std::net::Shutdown::Both);
     let _ = reader.join();
     result
@@ -159,6 +160,7 @@ fn read(
 struct Input {
     feed: Arc<Feed>,
     wants: Wants,
+    lasts: Lasts,
     chain: Option<Chain>,
     /// The chain is gone, and this thread reads what it left; news of this number tell when it is done.
     draining: Option<u64>,
@@ -189,7 +191,16 @@ impl Session {
                 audio: start.audio && (alone || feed.input > 0),
             };
             let watchdog = Watchdog::new(feed.pulse.clone());
-            Input { feed, wants, chain: None, draining: None, ended: false, read: None, watchdog }
+            Input {
+                feed,
+                wants,
+                lasts: Lasts::default(),
+                chain: None,
+                draining: None,
+                ended: false,
+                read: None,
+                watchdog,
+            }
         });
         let mut session = Self {
             inputs: inputs.collect(),
@@ -212,7 +223,8 @@ impl Session {
     fn begin(&mut self, input: usize, at: MediaTime, gate: Gate) {
         self.chains += 1;
         let input = &mut self.inputs[input];
-        let sorter = Sorter::new(input.feed.clone(), self.anchors.clone(), input.wants, at, gate);
+        let sorter =
+            Sorter::new(input.feed.clone(), self.anchors.clone(), input.wants, at, gate, input.lasts);
         let (outbox, report, news) = (self.outbox.clone(), self.report.clone(), self.news.clone());
         let shared = Shared::new(input.feed.clone(), sorter, outbox, report, news, self.chains);
         (input.read, input.ended) = (None, false);
@@ -296,6 +308,7 @@ impl Session {
         let input = &mut self.inputs[index];
         let Some(chain) = input.chain.take() else { return Ok(()) };
         self.flowed |= chain.shared.sorter().flowed;
+        input.lasts = chain.shared.sorter().lasts();
         let number = chain.shared.number;
         drop(chain);
         if !input.feed.info.seekable && !input.feed.is_drained() {

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use gstreamer as gst;
 use media::{Codec, Format, Kind, MediaTime, Packet, Unit};
-use pipeline::demux::{self, Event, Mark, What};
+use pipeline::{
+    demux::{self, Event, Mark, What},
+    plan::MAX_PICTURE,
+};
 
 use super::{
     codec,
@@ -13,9 +16,6 @@ use super::{
     stream::{Stream, running_time, track, turn},
     time::{Anchor, Anchors},
 };
-
-/// Longest side and shortest side of a picture, pixels: Go's default and ours.
-const MAX_PICTURE: (i32, i32) = (4096, 2304);
 
 /// One chain's streams.
 #[derive(Debug)]
@@ -32,6 +32,15 @@ pub(crate) struct Sorter {
     unsupported: Option<String>,
     /// Units have come out.
     pub(crate) flowed: bool,
+    seekable: bool,
+    lasts: Lasts,
+}
+
+/// The last decoding times of pictures and sound.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Lasts {
+    video: Option<MediaTime>,
+    audio: Option<MediaTime>,
 }
 
 /// Sound, pictures, or both.
@@ -68,8 +77,8 @@ pub(crate) enum Gate {
     Open,
     /// What comes is to begin there, ns from the first packet on; a seek would be of use.
     Wanted(i64),
-    /// Until the seek is done.
-    Seeking,
+    /// Until the seek is done; if it cannot be, from this running time on, ns.
+    Seeking(i64),
     /// Until a key picture (or, without pictures, sound) of this running time or later, ns.
     From(i64),
     /// Sound from before the key picture, ns of running time, is left out.
@@ -94,8 +103,10 @@ impl Sorter {
         wants: Wants,
         at: MediaTime,
         gate: Gate,
+        lasts: Lasts,
     ) -> Self {
         Self {
+            seekable: false,
             feed,
             anchors,
             wants,
@@ -105,6 +116,7 @@ impl Sorter {
             title: None,
             unsupported: None,
             flowed: false,
+            lasts,
         }
     }
 
@@ -144,16 +156,29 @@ impl Sorter {
         })
     }
 
-    /// A seek has been done, or could not be.
-    pub(crate) fn sought(&mut self, done: bool) {
-        if let Gate::Seeking = self.gate {
-            self.gate = if done { Gate::From(i64::MIN) } else { self.gate };
+    /// A seek has been done.
+    fn sought(&mut self) {
+        self.streams.iter_mut().for_each(|stream| stream.over = false);
+        if let Gate::Seeking(_) = self.gate {
+            self.gate = Gate::From(i64::MIN);
         }
     }
 
+    /// The container knows where its key pictures are: seeking in another one ends anywhere.
+    pub(crate) fn has_index(&mut self) {
+        self.seekable = self.feed.info.seekable;
+    }
+
     /// There is no seeking here: what comes before is read and left out.
-    pub(crate) fn skip(&mut self, to: i64) {
-        self.gate = Gate::From(to);
+    pub(crate) fn skip(&mut self) {
+        if let Gate::Seeking(from) = self.gate {
+            self.gate = Gate::From(from);
+        }
+    }
+
+    /// The last decoding times of pictures and sound: those of the next section are no earlier.
+    pub(crate) fn lasts(&self) -> Lasts {
+        self.lasts
     }
 
     pub(crate) fn event(&mut self, id: usize, event: &gst::EventRef) -> Vec<Outcome> {
@@ -165,7 +190,7 @@ impl Sorter {
                 stream.segment = segment.segment().downcast_ref::<gst::ClockTime>().cloned();
             }
             gst::EventView::Tag(tag) => return self.tags(id, tag.tag()),
-            gst::EventView::FlushStop(_) => self.sought(true),
+            gst::EventView::FlushStop(_) => self.sought(),
             gst::EventView::Eos(_) => {
                 stream.over = true;
                 let was_chosen = std::mem::take(&mut stream.chosen);
@@ -250,15 +275,16 @@ impl Sorter {
     fn admit(&mut self, packet: &Packet) -> Result<(), Option<Outcome>> {
         let pts = packet.pts.nanos();
         if let Gate::Wanted(start) = self.gate {
-            if self.feed.info.seekable {
-                self.gate = Gate::Seeking;
+            let from = pts.saturating_add(start);
+            if self.seekable {
+                self.gate = Gate::Seeking(from);
                 return Err(Some(Outcome::Seek(start)));
             }
-            self.gate = Gate::From(pts.saturating_add(start));
+            self.gate = Gate::From(from);
         }
         match self.gate {
             Gate::Open => Ok(()),
-            Gate::Wanted(_) | Gate::Seeking => Err(None),
+            Gate::Wanted(_) | Gate::Seeking(_) => Err(None),
             Gate::From(start) => {
                 let first = packet.kind == Kind::Video || !self.has().video;
                 if first && packet.keyframe && pts >= start {
@@ -315,7 +341,12 @@ impl Sorter {
             stream.sent = Some(format.clone());
             out.push(Outcome::Send(Event::Unit(Unit::Format(id, format))));
         }
-        for packet in packets {
+        for mut packet in packets {
+            let last = if packet.kind == Kind::Video { &mut self.lasts.video } else { &mut self.lasts.audio };
+            // The sound of a section may reach a little into the next one.
+            packet.dts = last.map_or(packet.dts, |last| last.max(packet.dts));
+            packet.pts = packet.pts.max(packet.dts);
+            *last = Some(packet.dts);
             if packet.kind == Kind::Video && !stream.rate.note(packet.dts) {
                 let text = "more than 300 pictures a second".to_owned();
                 out.push(Outcome::Fail(demux::Kind::Unsupported(text.clone()), text));

@@ -203,3 +203,30 @@ pub async fn launch(worker: &str) -> pipeline::Launch {
     });
     pipeline::Launch { fatal_criticals: true, ..pipeline::Launch::new(&worker, registry) }
 }
+
+/// The same fragmented MP4 with each fragment so many seconds later, at each track's `rate`.
+pub fn later(mp4: &Bytes, seconds: f64, rates: &[u32]) -> Bytes {
+    let mut mp4 = mp4.to_vec();
+    let boxes: Vec<usize> = (0..mp4.len() - 16).filter(|at| &mp4[*at..*at + 4] == b"tfdt").collect();
+    for at in boxes {
+        assert_eq!(mp4[at + 4], 1, "64 bits");
+        let id = (0..at).rev().find(|before| &mp4[*before..*before + 4] == b"tfhd").unwrap();
+        let track = mp4[id + 11];
+        let time = u64::from_be_bytes(mp4[at + 8..at + 16].try_into().unwrap());
+        let time = time + (seconds * f64::from(rates[usize::from(track) - 1])) as u64;
+        mp4[at + 8..at + 16].copy_from_slice(&time.to_be_bytes());
+    }
+    mp4.into()
+}
+
+/// The same MP4 with its first track to be turned by a quarter, clockwise.
+pub fn turned(mp4: &Bytes) -> Bytes {
+    let mut mp4 = mp4.to_vec();
+    let header = mp4.windows(4).position(|bytes| bytes == b"tkhd").unwrap();
+    let matrix = [0, 0x1_0000, 0, -0x1_0000, 0, 0, 0, 0, 0x4000_0000_i32];
+    for (at, value) in matrix.into_iter().enumerate() {
+        let at = header + 44 + 4 * at;
+        mp4[at..at + 4].copy_from_slice(&value.to_be_bytes());
+    }
+    mp4.into()
+}
