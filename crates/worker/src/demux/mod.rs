@@ -56,8 +56,8 @@ const MAX_NEWS: usize = 16;
 /// Bytes asked of the socket at a time.
 const READ_AT_ONCE: usize = 64 * 1024;
 
-/// When all bytes are read, the rest is a matter of microseconds: a chain that has no stream to end never says so.
-const LAST_BREATH: Duration = Duration::from_secs(1);
+/// When all bytes are read, or the one thread has stopped, the rest is a matter of microseconds.
+const LAST_BREATH: Duration = Duration::from_millis(500);
 
 /// Why a demuxer ended before its inputs did.
 #[derive(Debug, Error)]
@@ -166,7 +166,7 @@ struct Input {
     draining: Option<u64>,
     /// The chain's streams have ended; more may begin.
     ended: bool,
-    /// Since when all of its bytes are read.
+    /// Since when all of its bytes are read, or the chain does nothing more.
     read: Option<Instant>,
     watchdog: Watchdog,
 }
@@ -360,14 +360,11 @@ impl Session {
                 let text = "the demuxer does not come back from it".to_owned();
                 return Err(Error::Failed(demux::Kind::Broken, text));
             }
-            if input.feed.is_drained() && input.feed.pulse.busy_since().is_none() {
+            // A chain that has no stream to end, or whose demuxer has had enough, may never say so.
+            if !(input.feed.is_drained() && input.feed.pulse.busy_since().is_some()) && !chain.is_still() {
                 input.read = None;
-            } else if input.feed.is_drained() {
-                if input.read.get_or_insert_with(Instant::now).elapsed() >= LAST_BREATH {
-                    self.end(index)?;
-                }
-            } else {
-                input.read = None;
+            } else if input.read.get_or_insert_with(Instant::now).elapsed() >= LAST_BREATH {
+                self.end(index)?;
             }
         }
         Ok(())
