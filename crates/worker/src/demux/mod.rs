@@ -361,7 +361,8 @@ impl Session {
                 return Err(Error::Failed(demux::Kind::Broken, text));
             }
             // A chain that has no stream to end, or whose demuxer has had enough, may never say so.
-            if !(input.feed.is_drained() && input.feed.pulse.busy_since().is_some()) && !chain.is_still() {
+            let read = input.feed.is_drained() && input.feed.pulse.busy_since().is_some();
+            if !read && !chain.is_still() {
                 input.read = None;
             } else if input.read.get_or_insert_with(Instant::now).elapsed() >= LAST_BREATH {
                 self.end(index)?;
