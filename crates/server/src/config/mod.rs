@@ -12,6 +12,7 @@ mod secret;
 mod section;
 #[cfg(test)]
 mod tests;
+mod url;
 mod whip;
 
 use std::fmt;
@@ -23,6 +24,7 @@ pub use pipeline::trial::Wish;
 pub use rtc::{Filter, Network, NodeIp, Rtc, UdpPorts};
 pub use secret::Secret;
 pub use section::Problem;
+pub use url::{Alias, Proxy, Url};
 pub use whip::Tls;
 
 use section::{Findings, Section};
@@ -64,6 +66,8 @@ pub struct Config {
     pub rtc: Rtc,
     /// What sessions cost, for admission.
     pub cpu_cost: CpuCost,
+    /// What URL inputs may reach.
+    pub url: Url,
     /// Which encoders sessions use.
     pub encoders: Wish,
     /// A publisher's own pictures may be the top layer, untouched, where they fit it.
@@ -179,6 +183,7 @@ fn root(s: &mut Section<'_>, env: Env) -> Option<Config> {
     let logging = s.section("logging", logging::read);
     let rtc = s.section("rtc_config", rtc::read);
     let cpu_cost = s.section("cpu_cost", cost::read);
+    let url = s.section("url", url::read);
     let encoders = encoders::read(s);
     let passthrough = s.parsed("passthrough", auto_or_off).unwrap_or(true);
     s.unneeded(&UNNEEDED);
@@ -200,6 +205,7 @@ fn root(s: &mut Section<'_>, env: Env) -> Option<Config> {
         logging,
         rtc,
         cpu_cost,
+        url,
         encoders,
         passthrough,
     })
