@@ -139,8 +139,20 @@ impl Pacer {
         self.ended = true;
     }
 
-    /// Another item follows what was pushed so far: gives what is to be added to its times.
-    pub fn end_of_item(&self) -> MediaTime {
+    /// Another item follows what was pushed so far, of this pace: gives what is to be added to its times.
+    pub fn next_item(&mut self, pace: Pace) -> MediaTime {
+        if pace != self.pace {
+            (self.pace, self.level) = (pace, Level::default());
+        }
+        if pace == Pace::Live {
+            // What is live now is not live later.
+            self.rehearsed = None;
+        }
+        self.end()
+    }
+
+    /// When the last picture that was pushed has been shown.
+    fn end(&self) -> MediaTime {
         self.lanes.iter().map(Lane::end).max().unwrap_or(MediaTime::ZERO)
     }
 
@@ -203,7 +215,7 @@ impl Pacer {
                 Step::Wait(self.clock.when(until))
             }
             None if self.ended => {
-                let end = self.end_of_item();
+                let end = self.end();
                 if end <= position { Step::Over } else { Step::Wait(self.clock.when(end)) }
             }
             None => Step::Wait(self.starves_at().and_then(|at| self.clock.when(at))),

@@ -257,7 +257,7 @@ fn another_item_follows_without_a_gap() {
     for unit in media(0, 3_000) {
         rig.pacer.push(ms(rig.now), unit);
     }
-    let base = rig.pacer.end_of_item();
+    let base = rig.pacer.next_item(Pace::File);
     assert_eq!(base, ms(3_000));
     for unit in media(0, 3_000) {
         let Unit::Packet(packet) = unit else { unreachable!() };
