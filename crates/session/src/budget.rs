@@ -17,7 +17,7 @@ pub struct Budget {
     /// flows. Past it: `room disconnected unexpectedly`.
     pub proxied_silence: Duration,
     /// From the admission of a pull to the description of its first track: name, connection, redirects, and for a file whose index is
-    /// at the end all of it from servers without ranges. The fetcher's own limits come first, and know the cause. Past it: an
+    /// at the end all of it from servers without ranges, which may take two minutes. The fetcher's own limits come first, and know the cause. Past it: an
     /// error that says so.
     pub pull_open: Duration,
     /// From an open URL to playable media: the same as for a publisher, and the start of a worker on a machine that starts many,
@@ -77,7 +77,7 @@ impl Default for Budget {
             first_media: Duration::from_secs(10),
             proxied_media: Duration::from_secs(35),
             proxied_silence: Duration::from_secs(180),
-            pull_open: Duration::from_secs(60),
+            pull_open: Duration::from_secs(160),
             pull_media: Duration::from_secs(20),
             pull_silence: Duration::from_secs(120),
             silence: Duration::from_secs(30),

@@ -43,6 +43,11 @@ impl<T: Clone> Registry<T> {
         }
     }
 
+    /// True while `id` has a session.
+    pub fn has(&self, id: &str) -> bool {
+        lock(&self.table).contains_key(id)
+    }
+
     /// All sessions, in no order.
     pub fn all(&self) -> Vec<(String, T)> {
         lock(&self.table).iter().map(|(id, mailbox)| (id.clone(), mailbox.clone())).collect()

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use livekit_protocol::IngressState;
+use livekit_protocol::{IngressInfo, IngressState};
 use media::StreamKey;
 use psrpc::{Bus, BusError, Client, Method, Options};
 use tokio::time::{self, Instant};
@@ -72,6 +72,15 @@ impl IoInfo {
         self.call(UPDATE_INGRESS_STATE, &request, ATTEMPT).await
     }
 
+    /// The stored state of an ingress, trying again for up to `within` while nobody answers.
+    ///
+    /// # Errors
+    /// [`Error::NoIngress`] for an id that does not exist (any more); else the last attempt's failure.
+    pub async fn state(&self, ingress_id: &str, within: Duration) -> Result<IngressState, Error> {
+        let request = GetIngressInfoRequest { ingress_id: ingress_id.to_owned(), ..Default::default() };
+        Ok(self.info(&request, within).await?.state.unwrap_or_default())
+    }
+
     /// Stores the record of a pull that begins here, with an empty state.
     ///
     /// # Errors
@@ -82,13 +91,17 @@ impl IoInfo {
     }
 
     async fn look_up(&self, request: &GetIngressInfoRequest, within: Duration) -> Result<Record, Error> {
+        self.info(request, within).await.map(Record::new)
+    }
+
+    async fn info(&self, request: &GetIngressInfoRequest, within: Duration) -> Result<IngressInfo, Error> {
         let deadline = Instant::now() + within;
         loop {
             let left = deadline - Instant::now();
             let reply =
                 self.call::<_, GetIngressInfoResponse>(GET_INGRESS_INFO, request, left.min(ATTEMPT)).await;
             match reply {
-                Ok(reply) => return reply.info.map(Record::new).ok_or(Error::NoRecord(GET_INGRESS_INFO)),
+                Ok(reply) => return reply.info.ok_or(Error::NoRecord(GET_INGRESS_INFO)),
                 Err(error) if error.is_transient() && Instant::now() + PAUSE < deadline => {
                     tracing::debug!(%error, "look-up failed, will try again");
                     time::sleep(PAUSE).await;
