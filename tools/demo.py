@@ -98,7 +98,7 @@ class Demo:
         livekit = Livekit(self.logs, redis, self.rtmp_port, None, port=ports.preferred(LIVEKIT_PORT))
         self.livekit = self.run(livekit)
         # Encoder, server and viewer share one machine here: it is never as idle as a server's should be.
-        works = ("rtmp", "whip", "whip_bypass_transcoding")
+        works = ("rtmp", "whip", "whip_bypass_transcoding", "url")
         costs = {f"{work}_cpu_cost": 0.001 for work in works} | {"min_idle_ratio": 0.001}
         config = {"whip_port": self.whip_port, "cpu_cost": costs}
         self.run(Sluicegate("sluicegate", self.logs, redis, livekit, self.rtmp_port, **config))

@@ -24,7 +24,7 @@ GAP_MS = 100
 # 30 frames a second, but for a frame that falls out of the window.
 HELD_FPS = FPS - 1
 # Sessions seem cheap, so that what they really cost ends the case and not what they are taken to cost.
-CHEAP = {"rtmp_cpu_cost": 0.001, "min_idle_ratio": 0.001}
+CHEAP = {"rtmp_cpu_cost": 0.001, "url_cpu_cost": 0.001, "min_idle_ratio": 0.001}
 # A session that is refused for so long does not fit.
 ROOM_S = 20
 # After sessions are added, before their gaps count.

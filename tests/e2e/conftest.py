@@ -59,7 +59,9 @@ def own_stack(tmp_path, request):
 @pytest.fixture
 def roomy_stack(tmp_path, request):
     """The same for more than one session at a time: sessions seem cheap, whatever the test makes the machine do."""
-    yield from _own_stack(tmp_path, request, cpu_cost={"rtmp_cpu_cost": 0.001, "min_idle_ratio": 0.001})
+    yield from _own_stack(
+        tmp_path, request, cpu_cost={"rtmp_cpu_cost": 0.001, "url_cpu_cost": 0.001, "min_idle_ratio": 0.001}
+    )
 
 
 def _own_stack(tmp_path, request, **config):

@@ -17,7 +17,9 @@ GAP_S = 0.1
 # What may stay of it, and what may be taken meanwhile. faults.md asks for 5 %, which is 0.8 MiB: glibc keeps pages.
 KEPT_MIB, MOST_MIB, BACK_S = 4, 32, 30
 # Sessions seem cheap, so that the machine is never full of them: what is turned away costs nothing.
-CHEAP = {f"{kind}_cpu_cost": 0.001 for kind in ("rtmp", "whip", "whip_bypass_transcoding")} | {"min_idle_ratio": 0.001}
+CHEAP = {f"{kind}_cpu_cost": 0.001 for kind in ("rtmp", "whip", "whip_bypass_transcoding", "url")} | {
+    "min_idle_ratio": 0.001
+}
 LOOK_S = 0.1
 # A whole request while others dawdle.
 ANSWERED_S = 1

@@ -39,7 +39,7 @@ class Api:
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(CALL_S)
 
     def create(self, room: str, *, kind: str = "RTMP", preset: str | None = None, **fields) -> pi.IngressInfo:
-        """An ingress of `kind` RTMP or WHIP for `room`; `fields` are those of CreateIngressRequest."""
+        """An ingress of `kind` RTMP, WHIP or URL for `room`; `fields` are those of CreateIngressRequest."""
         fields = {"name": room, "participant_identity": f"in-{room}", "participant_name": "Camera"} | fields
         request = pi.CreateIngressRequest(input_type=pi.IngressInput.Value(f"{kind}_INPUT"), room_name=room, **fields)
         if preset:

@@ -141,6 +141,8 @@ class Sluicegate(Server):
                 "node_ip": ports.own_address(),
                 "enable_loopback_candidate": True,
             },
+            # Where the tests' own servers are.
+            "url": {"allow": ["127.0.0.0/8", "::1/128"]},
             "logging": {"level": "debug", "json": False},
         } | config
 

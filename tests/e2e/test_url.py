@@ -1,0 +1,192 @@
+"""URL ingresses through LiveKit's own API: played to the end, or an error that says why not."""
+
+import itertools
+import json
+import signal
+import subprocess
+import time
+
+import pytest
+from harness import urls, wait
+from harness.clip import Clip
+from livekit.api import TwirpError
+
+FPS = Clip().fps
+SECONDS = 8
+# From CreateIngress to the first picture: open, take apart, join, start a worker; on a busy machine.
+PICTURE_S = 30
+END_S = 20
+# livekit-server waits 3 s for an answer and then asks again; ours comes behind its own choice of 0.2 s.
+ANSWER_S = 1.5
+# From one item of a list to the next, which is opened while the one before it plays.
+STAND_STILL_S = 1
+# A server that seems to have room for everything.
+CHEAP = {f"{kind}_cpu_cost": 0.001 for kind in ("rtmp", "whip", "whip_bypass_transcoding", "url")} | {
+    "min_idle_ratio": 0.001
+}
+
+
+@pytest.fixture
+def files(started):
+    server = urls.Files()
+    started.append(server)
+    return server
+
+
+@pytest.fixture(scope="session")
+def film(clip, media):
+    """The first seconds of the test clip as an MP4 with its index at the end."""
+    return cut(clip, media, 0, SECONDS)
+
+
+def cut(clip, media, start, seconds):
+    """A part of the clip from one of its keyframes on, which come each two seconds."""
+    whole = remux(media / f"{clip.stem}.mp4", ["-i", clip])
+    # Half a frame later: keyframes are searched for before it.
+    return remux(
+        media / f"{clip.stem}-{start}-{seconds}.mp4", ["-ss", str(start + 0.5 / FPS), "-i", whole, "-t", str(seconds)]
+    )
+
+
+def remux(path, argv):
+    if not path.exists():
+        part = path.with_suffix(".part")
+        subprocess.run(["ffmpeg", "-v", "error", "-nostdin", "-y", *argv, "-c", "copy", "-f", "mp4", part], check=True)
+        part.rename(path)
+    return path
+
+
+@pytest.fixture
+def another(stack):
+    """`another(name, **config)`: one more server on the bus, for one test."""
+    made = []
+
+    def start(name: str, **config):
+        made.append(stack.another(name, **config))
+        return made[-1]
+
+    yield start
+    for server in made:
+        server.stop()
+        stack.started.remove(server)
+
+
+def test_a_file_is_played_to_its_end(stack, room, join, files, film):
+    viewer = join(stack, room)
+    url = files.serve("/film.mp4", urls.Page(film, "video/mp4"))
+    stack.sluicegate.wait_available(PICTURE_S)
+    began = time.monotonic()
+    cast = urls.pull(stack, room, url + "?token=sesame")
+    answered = time.monotonic() - began
+    state = cast.ingress.state
+    assert state.resource_id.startswith("UR_") and state.started_at > 0 and state.status == 1, state
+    viewer.wait_frame(PICTURE_S)
+    live = cast.wait_live()
+    assert (live.video.width, live.video.height, live.audio.channels) == (1280, 720, 2)
+    done = urls.wait_complete(cast, SECONDS + END_S)
+    assert done.ended_at - done.started_at > SECONDS * 10**9 and not done.error
+    assert cast.participant() is None
+
+    frames = [event for event in viewer.frames() if event["n"] is not None]
+    first, last = frames[0], frames[-1]
+    lasted, should = last["at"] - first["at"], (last["n"] - first["n"]) / FPS
+    print(f"answered after {answered:.2f} s; pictures {first['n']} to {last['n']}: {lasted:.2f} s for {should:.2f} s")
+    assert answered < ANSWER_S
+    assert last["n"] >= FPS * SECONDS - 6, "it was cut off before its end"
+    assert first["n"] < FPS, "its beginning was played to nobody"
+    assert abs(lasted - should) < 0.02 * SECONDS
+    events = [hook.event for hook in stack.webhooks.of(cast.id)]
+    assert events == ["ingress_started", "ingress_ended"]
+    assert all(asked.agent.startswith("sluicegate/") for asked in files.requests("/film.mp4"))
+    assert "sesame" not in stack.sluicegate.process.log_text()
+
+
+def test_what_cannot_be_played_says_why(stack, room, files):
+    text = files.serve("/text.mp4", urls.Page(b"<html>not a film</html>" * 100, "video/mp4"))
+    cases = {
+        "missing": (files.url("/missing.mp4"), "404", "status|not_found"),
+        "refused": (f"http://127.0.0.1:{urls.free_port()}/a.mp4", "connection refused", "refused"),
+        "blocked": ("http://10.1.2.3/a.mp4", "private address", "blocked"),
+        "metadata": ("http://169.254.169.254/latest/", "metadata service", "blocked"),
+        "unknown": ("http://no-such-host.invalid/a.mp4", "DNS", "dns"),
+        "text": (text, "not media", "not_media"),
+    }
+    casts = {name: urls.pull(stack, f"{room}-{name}", url) for name, (url, _, _) in cases.items()}
+    for name, (_, expected, reasons) in cases.items():
+        error = urls.wait_failed(casts[name], END_S)
+        print(f"{name}: {error}")
+        assert expected in error
+        failures = [stack.sluicegate.metric("sluicegate_url_failures_total", reason=r) for r in reasons.split("|")]
+        assert sum(failures) >= 1, f"{name} is not counted as {reasons}"
+        hooks = [hook.event for hook in stack.webhooks.of(casts[name].id)]
+        assert hooks.count("ingress_started") == 0
+        stack.webhooks.wait(casts[name].id, "ingress_ended", 5)
+        assert stack.api.room_sid(f"{room}-{name}") == "", "the room was joined for nothing"
+
+
+def test_it_is_deleted_while_it_plays(stack, room, join, files, film):
+    viewer = join(stack, room)
+    cast = urls.pull(stack, room, files.serve("/film.mp4", urls.Page(film, "video/mp4")))
+    viewer.wait_moving(PICTURE_S)
+    began = time.monotonic()
+    stack.api.delete(cast.id)
+    took = time.monotonic() - began
+    stack.webhooks.wait(cast.id, "ingress_ended", 5)
+    stack.sluicegate.wait_idle(END_S)
+    print(f"deleted within {took:.2f} s")
+    assert took < 3
+    assert cast.participant() is None
+    assert [hook.event for hook in stack.webhooks.of(cast.id)] == ["ingress_started", "ingress_ended"]
+
+
+@pytest.mark.parametrize("ours", [3, {"lop": True}, {"loop": 0}, {"urls": ["file:///etc/passwd"]}])
+def test_malformed_metadata_is_refused(stack, room, files, film, ours):
+    url = files.serve("/film.mp4", film)
+    with pytest.raises(TwirpError) as refused:
+        urls.pull(stack, room, url, participant_metadata=json.dumps({"sluicegate": ours, "role": "film"}))
+    assert refused.value.code == "invalid_argument" and "sluicegate" in refused.value.message
+    assert not files.asked
+
+
+def test_a_list_is_played_twice_by_one_participant(stack, room, join, files, clip, media):
+    viewer = join(stack, room)
+    first = files.serve("/first.mp4", urls.Page(cut(clip, media, 0, 2), "video/mp4"))
+    second = files.serve("/second.mp4", urls.Page(cut(clip, media, 10, 2), "video/mp4"))
+    metadata = json.dumps({"sluicegate": {"loop": 2, "urls": [second]}, "role": "film"})
+    cast = urls.pull(stack, room, first, participant_metadata=metadata)
+    viewer.wait_frame(PICTURE_S)
+    assert cast.participant().metadata == metadata
+    urls.wait_complete(cast, 8 + END_S)
+    numbers = [event["n"] for event in viewer.frames() if event["n"] is not None]
+    halves = [number > 5 * FPS for number in numbers]
+    changes = [now for before, now in itertools.pairwise(halves) if before != now]
+    assert changes == [True, False, True], f"the second one, the first again, the second again: {numbers}"
+    assert len(viewer.select("subscribed", where=lambda e: e["kind"] == "video")) == 1
+    times = [event["at"] for event in viewer.frames()]
+    gap = max(b - a for a, b in itertools.pairwise(times))
+    print(f"longest stand-still {gap:.2f} s")
+    assert gap < STAND_STILL_S
+
+
+def test_the_server_with_more_room_plays_and_its_death_starts_nothing_twice(stack, room, join, files, film, another):
+    roomy = another("sluicegate-roomy", cpu_cost=CHEAP)
+    page = urls.Page(film, "video/mp4")
+    url = files.serve("/film.mp4", page)
+    viewer = join(stack, room)
+    metadata = json.dumps({"sluicegate": {"loop": True}})
+    cast = urls.pull(stack, room, url, server=roomy, participant_metadata=metadata)
+    viewer.wait_moving(PICTURE_S)
+    active = lambda server: server.metric("livekit_ingress_requests", type="url")  # noqa: E731
+    assert (active(roomy), active(stack.sluicegate)) == (1, 0)
+    roomy.process.send(signal.SIGKILL)
+    # Nobody is left to correct the state: it says what it said last, until the ingress is deleted.
+    cast.wait_live()
+    began = time.monotonic()
+    stack.api.delete(cast.id)
+    print(f"deleted {time.monotonic() - began:.1f} s after its server had died")
+    assert active(stack.sluicegate) == 0
+    again = urls.pull(stack, room, url, participant_identity=f"again-{room}")
+    again.wait_live()
+    assert active(stack.sluicegate) == 1
+    stack.api.delete(again.id)
+    wait.until(lambda: active(stack.sluicegate) == 0, END_S, "the end of the second one")
