@@ -15,4 +15,5 @@ pub mod logs;
 pub mod metrics;
 pub mod serve;
 pub mod supervise;
+mod urls;
 pub mod whip;

@@ -28,7 +28,7 @@ use crate::{
     http::Server,
     metrics::Metrics,
     supervise::{Counted, Govern, Shared, Supervisor},
-    whip,
+    urls, whip,
 };
 
 /// How often the machine's load is looked at.
@@ -72,8 +72,10 @@ pub async fn serve(config: Config, worker: PathBuf) -> Result<()> {
     if let Some(listener) = publishers {
         tasks.spawn(whip::admit(listener, supervisor.clone(), stop.clone()));
     }
+    let pulls = supervisor.serve_pulls().await.context("serve livekit-server's requests")?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
     drain(&mut signals, &health, &supervisor).await;
+    drop(pulls);
     stop.cancel();
     while tasks.join_next().await.is_some() {}
     close(supervisor, bus).await;
@@ -138,6 +140,8 @@ async fn shared(
         admission: Mutex::new(admission),
         processes: Arc::default(),
         govern: Arc::new(Govern::new(cores, metrics.clone())),
+        fetcher: Arc::new(urls::fetcher(&config.url)?),
+        aliases: urls::aliases(&config.url)?,
     })
 }
 
@@ -163,7 +167,7 @@ fn costs(config: &Config) -> Costs {
 fn served(config: &Config) -> Vec<Work> {
     let whip = config.whip_port.or(config.whip_tls_port).map(|_| [Work::Whip, Work::WhipBypass]);
     let rtmp = config.rtmp_port.map(|_| Work::Rtmp);
-    rtmp.into_iter().chain(whip.into_iter().flatten()).collect()
+    rtmp.into_iter().chain(whip.into_iter().flatten()).chain([Work::Url]).collect()
 }
 
 fn network(config: &Config) -> Network {

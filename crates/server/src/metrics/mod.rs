@@ -6,6 +6,7 @@ mod frames;
 mod process;
 #[cfg(test)]
 mod tests;
+mod url;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -149,6 +150,7 @@ pub struct Metrics {
     degraded: Family<Level, Gauge>,
     degradation_steps: Family<Taken, Counter>,
     report_retries: Counter,
+    url: url::Url,
     frames: frames::Frames,
 }
 
@@ -173,6 +175,7 @@ impl Metrics {
             degraded: Family::default(),
             degradation_steps: Family::default(),
             report_retries: Counter::default(),
+            url: url::Url::default(),
             frames: frames::Frames::default(),
         };
         metrics.register_go(&mut registry, node_id, health);
@@ -229,6 +232,7 @@ impl Metrics {
         ours.register("degradation_steps_total", help, self.degradation_steps.clone());
         let help = "Session states that had to be sent to livekit-server again";
         ours.register("report_retries_total", help, self.report_retries.clone());
+        self.url.register(ours);
         self.frames.register(ours);
         let help = "Log lines dropped because nobody read them fast enough";
         ours.register("log_lines_dropped_total", help, LogLinesDropped);
@@ -319,6 +323,16 @@ impl Metrics {
     /// Counts a state that was sent again.
     pub fn report_retried(&self) {
         self.report_retries.inc();
+    }
+
+    /// Counts bytes that were read of a URL.
+    pub fn url_fetched(&self, bytes: usize) {
+        self.url.bytes.add(bytes as u64);
+    }
+
+    /// Counts a URL that could not be played.
+    pub fn url_failed(&self, reason: &'static str) {
+        self.url.failed(reason);
     }
 
     /// All metrics as text, version 0.0.4 of the format.

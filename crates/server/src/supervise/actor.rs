@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, OnceLock},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use livekit::{bus, room::Participant};
@@ -24,16 +24,15 @@ use super::{
     forward::Forward,
     govern::Seat,
     mail::{Mail, Mailbox, Message},
+    over,
     passage::Passage,
     publisher::{Closer, Request},
+    pull::Attendance,
     sound::Outlet,
     source::{Source, Stage},
     worker::Worker,
 };
 use crate::metrics::{self, Running};
-
-/// How long a session's tasks may take to end once it is over: each has been told to. Past it they are aborted.
-const LAST_TASKS: Duration = Duration::from_secs(6);
 
 /// What a session is made of, besides its state machine.
 pub(super) struct Setup {
@@ -59,9 +58,9 @@ pub(super) struct Setup {
 pub(super) const FIRST: SourceId = SourceId(0);
 
 pub(super) struct Actor {
-    supervisor: Supervisor,
+    pub(super) supervisor: Supervisor,
     pub(super) shared: Arc<Shared>,
-    hold: Hold<Mail>,
+    pub(super) hold: Hold<Mail>,
     pub(super) record: bus::Record,
     pub(super) resource_id: String,
     /// What the first publisher came by.
@@ -96,6 +95,7 @@ pub(super) struct Actor {
     pub(super) forward: Option<Arc<Forward>>,
     pub(super) joining: Option<AbortHandle>,
     pub(super) reporter: Option<Arc<bus::Reporter>>,
+    pub(super) attendance: Attendance,
     pub(super) replies: HashMap<Token, bus::Reply>,
     pub(super) next_token: u64,
     pub(super) running: Option<Running>,
@@ -164,6 +164,7 @@ impl Actor {
             forward,
             joining: None,
             reporter: None,
+            attendance: Attendance::new(),
             replies: HashMap::new(),
             next_token: 0,
             running: None,
@@ -207,7 +208,7 @@ impl Actor {
 
     fn take(&mut self, news: News) {
         while let Some(joined) = self.tasks.try_join_next() {
-            ended_well(joined);
+            over::ended_well(joined);
         }
         match news {
             News::Input(input) | News::Message(Message::Input(input)) => {
@@ -234,6 +235,7 @@ impl Actor {
                 let id = self.add_source(request);
                 self.handle(Input::TookOver(id));
             }
+            News::Message(Message::Ask(answer)) => self.answer_start(answer),
             News::Message(Message::Joined(joined)) => self.joined(joined),
             News::Message(Message::Measured(worker, pulse)) => self.measured(worker, pulse),
             News::Message(Message::SoundLoss(percent)) => {
@@ -246,9 +248,11 @@ impl Actor {
     }
 
     pub(super) fn handle(&mut self, input: Input) {
+        self.attendance.note(&input);
         for output in self.ingress.handle(Instant::now(), input) {
             self.carry_out(output);
         }
+        self.attendance.follow(self.ingress.stage());
         let watched = !self.layers.without(self.paused).is_empty();
         if let Some(worker) = &mut self.worker {
             worker.set_watched(watched);
@@ -330,65 +334,7 @@ impl Actor {
         self.resume(quality, from);
     }
 
-    async fn end(mut self) {
-        self.mailbox.close();
-        drop(self.seat.take());
-        while let Ok(message) = self.mailbox.try_recv() {
-            match message {
-                Message::TakeOver(request) => self.deferred.push(request),
-                Message::Accepted(_, closer) => closer.close(&Why::Finished),
-                _ => {}
-            }
-        }
-        if let Some(worker) = &self.worker {
-            worker.stop();
-        }
-        for (_, source) in self.sources.drain() {
-            match source.stage {
-                Stage::Asks(request) => self.deferred.push(request),
-                Stage::Flows(closer) => closer.close(&Why::Finished),
-                Stage::Entering { .. } => {}
-            }
-        }
-        drop(self.replies);
-        // From here on a connection with the same key gets a session of its own; those that came too late for this one, too.
-        drop(self.hold);
-        for request in self.deferred {
-            self.supervisor.admit(request);
-        }
-        let joined = async { while self.tasks.join_next().await.map(ended_well).is_some() {} };
-        if tokio::time::timeout(LAST_TASKS, joined).await.is_err() {
-            tracing::error!(left = self.tasks.len(), "a session's tasks did not end in time and are aborted");
-            self.tasks.shutdown().await;
-        }
-        let outcome = self.over.expect("a session ends when it is over");
-        log_end(&self.shared, self.input, &outcome, self.epoch.elapsed());
-        drop(self.claim);
-    }
-
     pub(super) fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
         self.tasks.spawn(task.in_current_span())
-    }
-}
-
-fn log_end(shared: &Shared, input: metrics::Input, outcome: &Outcome, lasted: Duration) {
-    let seconds = lasted.as_secs();
-    match outcome {
-        Outcome::Refused(reason) => {
-            shared.refused(input, reason);
-            tracing::warn!(reason = reason.label(), "publisher refused: {reason}");
-        }
-        Outcome::Ended(Why::Failed(reason)) => {
-            tracing::error!(reason = reason.label(), seconds, "session failed: {reason}");
-        }
-        Outcome::Ended(why) => tracing::info!(reason = why.label(), seconds, "session over"),
-    }
-}
-
-fn ended_well(joined: Result<(), tokio::task::JoinError>) {
-    if let Err(error) = joined
-        && !error.is_cancelled()
-    {
-        tracing::error!(%error, "a task of the session ended badly");
     }
 }

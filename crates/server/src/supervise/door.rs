@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use livekit::bus::{self, Refusal};
+use media::StreamKey;
 use session::{Budget, Demand, Entry, Hold, Ingress, Reason, Settings, Why, Work};
 use tracing::Instrument;
 
@@ -21,15 +22,16 @@ impl Supervisor {
     /// Serves a connection that asks to publish, in a task of its own.
     pub fn admit(&self, request: Request) {
         let (supervisor, peer) = (self.clone(), request.peer());
-        let span = tracing::info_span!("publisher", %peer, key = %request.key());
-        self.tasks.spawn(async move { supervisor.enter(request).await }.instrument(span));
+        let Some(key) = request.key().cloned() else { return };
+        let span = tracing::info_span!("publisher", %peer, %key);
+        self.tasks.spawn(async move { supervisor.enter(request, key).await }.instrument(span));
     }
 
-    async fn enter(self, request: Request) {
-        if request.key().is_empty() {
+    async fn enter(self, request: Request, key: StreamKey) {
+        if key.is_empty() {
             return self.turn_away(request, Reason::MissingKey).await;
         }
-        let record = match self.shared.io.ingress_by_key(request.key(), LOOK_UP).await {
+        let record = match self.shared.io.ingress_by_key(&key, LOOK_UP).await {
             Ok(record) => record,
             Err(bus::Error::NoIngress) => return self.turn_away(request, Reason::UnknownKey).await,
             Err(error) => {
@@ -113,7 +115,7 @@ impl Supervisor {
     }
 }
 
-fn settings(record: &bus::Record, refusal: Option<&Refusal>, forward: bool) -> Settings {
+pub(super) fn settings(record: &bus::Record, refusal: Option<&Refusal>, forward: bool) -> Settings {
     let refusal = refusal.map(|refusal| match refusal {
         Refusal::Disabled => Reason::Disabled,
         Refusal::NoRoom => Reason::NoRoom,

@@ -93,9 +93,19 @@ impl Feed {
         self.lock().fast = fast as usize;
     }
 
+    /// The session's time at `now`.
+    pub(crate) fn time(&self, now: Instant) -> MediaTime {
+        MediaTime::from_duration(now.saturating_duration_since(self.epoch))
+    }
+
+    /// When the session's time is `time`.
+    pub(crate) fn instant(&self, time: MediaTime) -> Instant {
+        self.epoch + time.to_duration()
+    }
+
     /// Puts what came from the publisher at `now` on the session's clock.
     pub(crate) fn stamp(&self, unit: Unit, now: Instant) -> Unit {
-        let now = MediaTime::from_duration(now.saturating_duration_since(self.epoch));
+        let now = self.time(now);
         match unit {
             Unit::Packet(packet) => Unit::Packet(self.lock().timeline.map(packet, now)),
             format => format,

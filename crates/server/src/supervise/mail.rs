@@ -6,6 +6,7 @@ use tokio::sync::mpsc;
 
 use super::{
     publisher::{Closer, Request},
+    pull,
     worker::Pulse,
 };
 
@@ -18,6 +19,8 @@ pub(super) enum Message {
     Input(Input),
     Accepted(SourceId, Closer),
     TakeOver(Request),
+    /// A start of this very session, to be answered with its state.
+    Ask(pull::Answer),
     Joined(Result<(Participant, Events), Error>),
     Measured(WorkerId, Pulse),
     /// Percent of the sound's packets that the receiver misses.
@@ -56,6 +59,15 @@ impl Mail {
         match self.0.send(Message::TakeOver(request)).await {
             Ok(()) => Ok(()),
             Err(mpsc::error::SendError(Message::TakeOver(request))) => Err(request),
+            Err(_) => unreachable!("the channel gives back what was sent"),
+        }
+    }
+
+    /// Asks for the session's state; gives the question back when the session is over.
+    pub(super) async fn ask(&self, answer: pull::Answer) -> Result<(), pull::Answer> {
+        match self.0.send(Message::Ask(answer)).await {
+            Ok(()) => Ok(()),
+            Err(mpsc::error::SendError(Message::Ask(answer))) => Err(answer),
             Err(_) => unreachable!("the channel gives back what was sent"),
         }
     }

@@ -6,10 +6,12 @@ mod feed;
 mod forward;
 mod govern;
 mod mail;
+mod over;
 mod passage;
 mod processes;
 mod proxy;
 mod publisher;
+mod pull;
 mod report;
 mod resource;
 mod room;
@@ -23,7 +25,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use intake::whip::Resources;
+use intake::{
+    url::{Aliases, Fetcher},
+    whip::Resources,
+};
 use livekit::{bus, room::Network, token::Keys};
 use pipeline::{Audio, Launch, Plan, ladder};
 use session::{Admission, Reason, Registry, Shutdown};
@@ -70,6 +75,10 @@ pub struct Shared {
     pub govern: Arc<Govern>,
     /// The workers.
     pub processes: Arc<Processes>,
+    /// The one way of URL inputs to the network.
+    pub fetcher: Arc<Fetcher>,
+    /// URLs that stand for others.
+    pub aliases: Aliases,
 }
 
 impl Shared {
@@ -119,6 +128,15 @@ impl Supervisor {
         let mut ids: Vec<String> = self.sessions.all().into_iter().map(|(id, _)| id).collect();
         ids.sort_unstable();
         ids
+    }
+
+    /// Takes URLs to play from livekit-server, until what is returned is dropped. While the server drains, only those that it
+    /// plays already.
+    ///
+    /// # Errors
+    /// Redis does not confirm the subscription.
+    pub async fn serve_pulls(&self) -> Result<bus::Pulls, psrpc::BusError> {
+        self.shared.handlers.serve_pulls(self.clone()).await
     }
 
     /// No session begins any more; those that run go on ([`Shutdown::Drain`]) or end now. Returns when that is told.

@@ -1,7 +1,5 @@
 //! A publisher's connection, whatever it came by.
 
-use std::net::SocketAddr;
-
 use intake::{
     rtmp,
     whip::{self, Status},
@@ -9,7 +7,9 @@ use intake::{
 use livekit::bus;
 use media::{Codec, StreamKey};
 use session::{Reason, Why, Work};
+use tokio_util::sync::CancellationToken;
 
+use super::pull;
 use crate::metrics;
 
 /// A connection that asks to publish.
@@ -19,6 +19,8 @@ pub enum Request {
     Rtmp(rtmp::Request),
     /// Over WHIP.
     Whip(Box<whip::Request>),
+    /// By us, from a URL.
+    Pull(Box<pull::Request>),
 }
 
 /// Ends a connection that publishes. Clones share it.
@@ -28,6 +30,8 @@ pub(super) enum Closer {
     Whip(whip::Closer, whip::Control),
     /// livekit-server has its media.
     Proxied(whip::Closer),
+    /// A URL that is played.
+    Pull(CancellationToken),
 }
 
 impl From<rtmp::Request> for Request {
@@ -42,18 +46,28 @@ impl From<whip::Request> for Request {
     }
 }
 
+impl From<pull::Request> for Request {
+    fn from(request: pull::Request) -> Self {
+        Self::Pull(Box::new(request))
+    }
+}
+
 impl Request {
-    pub(super) fn peer(&self) -> SocketAddr {
+    /// For logs: where it comes from.
+    pub(super) fn peer(&self) -> String {
         match self {
-            Self::Rtmp(request) => request.peer,
-            Self::Whip(request) => request.peer,
+            Self::Rtmp(request) => request.peer.to_string(),
+            Self::Whip(request) => request.peer.to_string(),
+            Self::Pull(request) => request.shown(),
         }
     }
 
-    pub(super) fn key(&self) -> &StreamKey {
+    /// `None`: it is not by a key that it was let in.
+    pub(super) fn key(&self) -> Option<&StreamKey> {
         match self {
-            Self::Rtmp(request) => &request.key,
-            Self::Whip(request) => &request.key,
+            Self::Rtmp(request) => Some(&request.key),
+            Self::Whip(request) => Some(&request.key),
+            Self::Pull(_) => None,
         }
     }
 
@@ -62,6 +76,7 @@ impl Request {
         match self {
             Self::Rtmp(request) => &request.encoder,
             Self::Whip(request) => &request.encoder,
+            Self::Pull(_) => "",
         }
     }
 
@@ -70,6 +85,7 @@ impl Request {
         match self {
             Self::Rtmp(_) => metrics::Input::Rtmp,
             Self::Whip(_) => metrics::Input::Whip,
+            Self::Pull(_) => metrics::Input::Url,
         }
     }
 
@@ -78,13 +94,14 @@ impl Request {
         match self {
             Self::Rtmp(_) => bus::Input::Rtmp,
             Self::Whip(_) => bus::Input::Whip,
+            Self::Pull(_) => bus::Input::Url,
         }
     }
 
     /// What its pictures are coded as, where that is known before they come.
     pub(super) fn video_codec(&self) -> Option<Codec> {
         match self {
-            Self::Rtmp(_) => None,
+            Self::Rtmp(_) | Self::Pull(_) => None,
             Self::Whip(request) => request.offer.video.as_ref().map(|video| video.codec),
         }
     }
@@ -95,6 +112,7 @@ impl Request {
             Self::Rtmp(_) => Work::Rtmp,
             Self::Whip(_) if transcode => Work::Whip,
             Self::Whip(_) => Work::WhipBypass,
+            Self::Pull(_) => Work::Url,
         }
     }
 
@@ -103,6 +121,7 @@ impl Request {
         match self {
             Self::Rtmp(_) => "RT_",
             Self::Whip(_) => "WH_",
+            Self::Pull(_) => "UR_",
         }
     }
 
@@ -110,6 +129,8 @@ impl Request {
         match self {
             Self::Rtmp(request) => request.reject(&why.broadcaster()).await,
             Self::Whip(request) => request.reject(status(why), &why.broadcaster()).await,
+            // Nobody is at the other end.
+            Self::Pull(_) => {}
         }
     }
 
@@ -118,6 +139,7 @@ impl Request {
         match self {
             Self::Rtmp(request) => request.wrong_key().await,
             Self::Whip(request) => request.wrong_key().await,
+            Self::Pull(_) => {}
         }
     }
 }
@@ -127,6 +149,7 @@ impl Closer {
         match self {
             Self::Rtmp(closer) => closer.close(&why.broadcaster()),
             Self::Whip(closer, _) | Self::Proxied(closer) => closer.close(&why.broadcaster()),
+            Self::Pull(closer) => closer.cancel(),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use intake::rtmp::{self, CodecId, Event, Metadata, ProtocolError, Publisher, Why};
-use media::{Kind, Unit};
+use media::{Kind, MediaTime, Unit};
 use session::{Input, SourceEnd, SourceId, Why as End};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -16,6 +16,7 @@ use super::{
     mail::Mail,
     passage::Passage,
     publisher::{Closer, Request},
+    pull,
     sound::Lane,
     whip,
 };
@@ -61,7 +62,9 @@ impl Actor {
         let entering = Stage::Entering { _passed_over: passed_over.clone().drop_guard() };
         if let Stage::Asks(request) = std::mem::replace(&mut source.stage, entering) {
             tracing::info!(peer = %request.peer(), encoder = %request.encoder(), source = %id, "publisher accepted");
-            self.shared.metrics.published(request.input(), Publication::Success);
+            if !matches!(request, Request::Pull(_)) {
+                self.shared.metrics.published(request.input(), Publication::Success);
+            }
             let ways = Ways {
                 feed: source.feed.clone(),
                 passage: self.passage.clone(),
@@ -77,6 +80,20 @@ impl Actor {
                         self.running.get_or_insert_with(|| self.shared.metrics.session(self.input, false));
                     }
                     self.spawn(whip::run(id, *request, self.shared.clone(), ways, flow, passed_over))
+                }
+                Request::Pull(request) => {
+                    // Others begin with the room.
+                    self.running.get_or_insert_with(|| self.shared.metrics.session(self.input, true));
+                    let audience = self.attendance.subscribe();
+                    self.spawn(pull::run(
+                        id,
+                        *request,
+                        self.shared.clone(),
+                        ways,
+                        sound,
+                        audience,
+                        passed_over,
+                    ))
                 }
             };
         }
@@ -165,6 +182,29 @@ impl Ways {
         sound: &mut Lane,
         tally: &mut Tally,
     ) {
+        let unit = self.feed.stamp(unit, now);
+        self.put(id, unit, now, sound, tally).await;
+    }
+
+    /// The session's time.
+    pub(super) fn time(&self, now: Instant) -> MediaTime {
+        self.feed.time(now)
+    }
+
+    /// When the session's time is this.
+    pub(super) fn instant(&self, time: MediaTime) -> Instant {
+        self.feed.instant(time)
+    }
+
+    /// The same for what is on the session's clock already.
+    pub(super) async fn put(
+        &self,
+        id: SourceId,
+        unit: Unit,
+        now: Instant,
+        sound: &mut Lane,
+        tally: &mut Tally,
+    ) {
         let Ways { feed, passage, mail, metrics } = self;
         match &unit {
             Unit::Format(_, format) => {
@@ -176,7 +216,6 @@ impl Ways {
                 }
             }
         }
-        let unit = feed.stamp(unit, now);
         for input in passage.source(id, &unit, now) {
             mail.input(input).await;
         }

@@ -206,6 +206,10 @@ async fn run(
 
 /// Feeds the worker until it is gone or the source's end has been passed on.
 async fn feed(mut sender: Sender, job: &Job, mut orders: mpsc::Receiver<Order>) {
+    // It starts while there is nothing to give to it: a file is not played before it is ready.
+    if sender.flush().await.is_err() {
+        return;
+    }
     for quality in job.paused.iter() {
         if sender.send(Command::Pause(quality)).await.is_err() {
             return;

@@ -1,0 +1,174 @@
+//! A URL that is played: opened, taken apart, and given on at the pace at which it plays.
+//!
+//! ```text
+//! read: each item of the playlist ── intake::url ⇄ demuxer (or intake::rtmp) ── News ─► Player: media::pacer ─► Ways
+//! ```
+
+mod audience;
+pub(super) mod demuxer;
+mod player;
+mod playlist;
+mod rtmp;
+mod start;
+
+use std::{sync::Arc, time::Duration};
+
+use intake::url::{self, Wish};
+use media::{Unit, pacer::Pace};
+use pipeline::demux::Kind;
+use session::{Input, SourceId};
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant,
+};
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use tracing::Instrument as _;
+
+use super::{Shared, sound::Lane, source::Ways};
+pub(super) use audience::{Attendance, Audience};
+use demuxer::{Found, Job};
+use playlist::{Address, By, Playlist};
+pub(super) use start::Answer;
+
+/// Units between who reads and who paces: the pacer has its own bound, this one only smooths.
+const AHEAD: usize = 64;
+
+/// A list is read again no faster than this: one of very short files would else start a process for each of them.
+const LAP: Duration = Duration::from_secs(1);
+
+/// What StartIngress asks for.
+#[derive(Debug)]
+pub struct Request {
+    pub(super) playlist: Playlist,
+    /// Of the variants that there are.
+    pub(super) wish: Wish,
+}
+
+/// Why a URL cannot be played, or not any further.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Failure {
+    /// For metrics: one of `intake::url::REASONS`, or one of the demuxer's.
+    label: &'static str,
+    /// For the user; no path, query or password.
+    text: String,
+}
+
+/// What the reader has for the player.
+#[derive(Debug)]
+enum News {
+    /// What follows begins at zero again.
+    Item(Pace),
+    /// There will be these kinds.
+    Tracks { video: bool, audio: bool },
+    /// To be given when it is due.
+    Unit(Unit),
+    /// To be given at once: its sender paces it.
+    Unpaced(Unit),
+}
+
+impl Request {
+    /// For logs: scheme and host.
+    pub(super) fn shown(&self) -> String {
+        self.playlist.items.first().map(Address::to_string).unwrap_or_default()
+    }
+}
+
+/// Plays it to its end. `given_up`: until it was accepted, nobody wants it any more.
+pub(super) async fn run(
+    id: SourceId,
+    request: Request,
+    shared: Arc<Shared>,
+    ways: Ways,
+    sound: Lane,
+    audience: watch::Receiver<Audience>,
+    given_up: CancellationToken,
+) {
+    let mail = ways.mail.clone();
+    let (sender, news) = mpsc::channel(AHEAD);
+    let reader = AbortOnDropHandle::new(tokio::spawn(read(shared, request, sender).in_current_span()));
+    let end = player::Player::new(id, ways, sound, given_up).play(news, reader, audience).await;
+    mail.input(Input::SourceEnded { source: id, end }).await;
+}
+
+/// Reads all items, one after the other, as far as what they give is taken.
+async fn read(shared: Arc<Shared>, request: Request, out: mpsc::Sender<News>) -> Result<(), Failure> {
+    let Request { playlist, wish } = request;
+    let (mut start_at, mut lap) = (playlist.start_at, 0);
+    while playlist.laps.is_none_or(|laps| lap < laps) {
+        let began = Instant::now();
+        for address in &playlist.items {
+            item(&shared, address, &wish, start_at.take(), &out).await?;
+            if out.is_closed() {
+                return Ok(());
+            }
+        }
+        lap = lap.saturating_add(1);
+        if playlist.laps != Some(lap) {
+            tokio::time::sleep_until(began + LAP).await;
+        }
+    }
+    Ok(())
+}
+
+async fn item(
+    shared: &Shared,
+    address: &Address,
+    wish: &Wish,
+    start_at: Option<Duration>,
+    out: &mpsc::Sender<News>,
+) -> Result<(), Failure> {
+    tracing::info!(%address, "opening");
+    if address.by == By::Rtmp {
+        return rtmp::run(&shared.fetcher, &address.url, out).await;
+    }
+    let url::Source { inputs, live, titles: _ } = url::open(&shared.fetcher, &address.url, wish).await?;
+    let inputs: Vec<_> = inputs.into_iter().map(demuxer::Input::Url).collect();
+    tracing::info!(%address, live, inputs = inputs.len(), "open");
+    // Nobody listens any more where it cannot be sent: the next unit finds that out, too.
+    let _ = out.send(News::Item(if live { Pace::Live } else { Pace::File })).await;
+    let mut any = false;
+    let job = Job { inputs, live, start_at };
+    demuxer::run(&shared.launch, job, &shared.metrics, |found| {
+        let news = match found {
+            Found::Tracks { video, audio } => News::Tracks { video, audio },
+            Found::Unit(unit) => {
+                any |= matches!(unit, Unit::Packet(_));
+                News::Unit(unit)
+            }
+        };
+        async { out.send(news).await.is_ok() }
+    })
+    .await?;
+    if any {
+        Ok(())
+    } else {
+        Err(Failure { label: "not_media", text: "there is nothing in it to be seen or heard".to_owned() })
+    }
+}
+
+impl Failure {
+    fn internal(error: &dyn std::error::Error) -> Self {
+        tracing::error!(%error, "cannot play a URL");
+        Self { label: "internal", text: "internal".to_owned() }
+    }
+
+    fn broken(text: &str) -> Self {
+        Self { label: "broken", text: format!("broken media: {text}") }
+    }
+
+    fn of_demuxer(kind: Kind, text: &str) -> Self {
+        match kind {
+            Kind::NotMedia => Self { label: "not_media", text: format!("not media: {text}") },
+            Kind::Unsupported(what) => {
+                Self { label: "unsupported", text: format!("unsupported media: {what}") }
+            }
+            Kind::Broken => Self::broken(text),
+        }
+    }
+}
+
+impl From<url::Error> for Failure {
+    fn from(error: url::Error) -> Self {
+        Self { label: error.reason(), text: error.to_string() }
+    }
+}

@@ -1,0 +1,104 @@
+//! RTMP streams of other servers: paced by whoever sends them.
+
+use std::time::Duration;
+
+use intake::{
+    rtmp::{self, Event, ProtocolError, Publisher, PullError, Why},
+    url::Fetcher,
+};
+use media::{Kind, Unit};
+use tokio::sync::mpsc;
+use url::Url;
+
+use super::{Failure, News};
+
+/// A stream that broke off is asked for again after this, then after twice as long each time: a server restarts in seconds.
+const FIRST_RETRY: Duration = Duration::from_millis(250);
+
+/// So often in a row without any media; the last of these waits is 4 s.
+const ATTEMPTS: u32 = 6;
+
+/// Plays until the server says that the stream is over.
+pub(super) async fn run(fetcher: &Fetcher, url: &Url, out: &mpsc::Sender<News>) -> Result<(), Failure> {
+    let mut attempt = 0;
+    loop {
+        let failure = match rtmp::pull(fetcher, url.as_str()).await {
+            Ok(publisher) => match relay(publisher, out, &mut attempt).await {
+                Left::Over => return Ok(()),
+                Left::Broken(failure) => failure,
+            },
+            Err(error) if !error.is_transient() => return Err(error.into()),
+            Err(error) => error.into(),
+        };
+        attempt += 1;
+        if attempt >= ATTEMPTS || failure.label == "unsupported" {
+            return Err(failure);
+        }
+        tracing::warn!(reason = failure.label, "stream broke off, trying again: {}", failure.text);
+        tokio::time::sleep(FIRST_RETRY * 2_u32.pow(attempt - 1)).await;
+    }
+}
+
+enum Left {
+    /// It is over, or nobody wants it any more.
+    Over,
+    Broken(Failure),
+}
+
+async fn relay(mut publisher: Publisher, out: &mpsc::Sender<News>, attempt: &mut u32) -> Left {
+    let (mut video, mut audio) = (false, false);
+    loop {
+        let unit = match publisher.recv().await {
+            Some(Event::Unit(unit)) => unit,
+            Some(Event::Ended(Why::Unpublished)) => return Left::Over,
+            Some(Event::Ended(why)) => return Left::Broken(why.into()),
+            Some(_) => continue,
+            None => return Left::Broken(lost()),
+        };
+        match &unit {
+            Unit::Format(_, format) => {
+                match format.codec.kind() {
+                    Kind::Video => video = true,
+                    Kind::Audio => audio = true,
+                }
+                if out.send(News::Tracks { video, audio }).await.is_err() {
+                    return Left::Over;
+                }
+            }
+            Unit::Packet(_) => *attempt = 0,
+        }
+        if out.send(News::Unpaced(unit)).await.is_err() {
+            return Left::Over;
+        }
+    }
+}
+
+fn lost() -> Failure {
+    Failure { label: "cut", text: "the stream broke off".to_owned() }
+}
+
+impl From<PullError> for Failure {
+    fn from(error: PullError) -> Self {
+        let label = match &error {
+            PullError::Url(_) => "url",
+            PullError::Connect(error) => error.reason(),
+            PullError::NotFound { .. } => "not_found",
+            PullError::Closed { .. } | PullError::Broken { .. } => "cut",
+            _ => "protocol",
+        };
+        Self { label, text: error.to_string() }
+    }
+}
+
+impl From<Why> for Failure {
+    fn from(why: Why) -> Self {
+        match why {
+            Why::Protocol(ProtocolError::Unsupported { codec, .. }) => {
+                Self { label: "unsupported", text: format!("unsupported media: {codec}") }
+            }
+            Why::Protocol(error) => Self { label: "protocol", text: error.to_string() },
+            Why::Silent => Self { label: "timed_out", text: "nothing came for too long".to_owned() },
+            _ => lost(),
+        }
+    }
+}
