@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import random
 import signal
 import subprocess
 import time
@@ -102,14 +103,16 @@ def test_a_file_is_played_to_its_end(stack, room, join, files, film):
 
 
 def test_what_cannot_be_played_says_why(stack, room, files):
-    text = files.serve("/text.mp4", urls.Page(b"<html>not a film</html>" * 100, "video/mp4"))
+    page = files.serve("/page.mp4", urls.Page(b"<html>not a film</html>" * 100, "video/mp4"))
+    noise = files.serve("/noise.bin", random.Random(7).randbytes(200_000))
     cases = {
         "missing": (files.url("/missing.mp4"), "404", "status|not_found"),
         "refused": (f"http://127.0.0.1:{urls.free_port()}/a.mp4", "connection refused", "refused"),
         "blocked": ("http://10.1.2.3/a.mp4", "private address", "blocked"),
         "metadata": ("http://169.254.169.254/latest/", "metadata service", "blocked"),
         "unknown": ("http://no-such-host.invalid/a.mp4", "DNS", "dns"),
-        "text": (text, "not media", "not_media"),
+        "page": (page, "a web page", "not_media"),
+        "noise": (noise, "not media", "not_media"),
     }
     casts = {name: urls.pull(stack, f"{room}-{name}", url) for name, (url, _, _) in cases.items()}
     for name, (_, expected, reasons) in cases.items():

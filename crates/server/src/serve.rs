@@ -140,7 +140,7 @@ async fn shared(
         admission: Mutex::new(admission),
         processes: Arc::default(),
         govern: Arc::new(Govern::new(cores, metrics.clone())),
-        fetcher: Arc::new(urls::fetcher(&config.url)?),
+        fetcher: urls::fetcher(&config.url)?,
         aliases: urls::aliases(&config.url)?,
     })
 }

@@ -1,7 +1,7 @@
 //! What URL inputs reach the network by.
 
 use anyhow::{Context, Result};
-use intake::url::{Aliases, Fetcher, Options, Proxy, address::Policy};
+use intake::url::{Aliases, Fetcher, Options, Proxy, Spooling, address::Policy};
 
 use crate::config;
 
@@ -16,7 +16,8 @@ pub(crate) fn fetcher(config: &config::Url) -> Result<Fetcher> {
         config::Proxy::Off => Proxy::none(),
         config::Proxy::All(proxy) => Proxy::all(proxy.reveal(), ""),
     };
-    let options = Options { policy, proxy, ..Options::default() };
+    let spooling = Spooling { most: config.max_spool, ..Spooling::default() };
+    let options = Options { policy, proxy, spooling, ..Options::default() };
     Fetcher::new(options).context("prepare the client for URL inputs")
 }
 

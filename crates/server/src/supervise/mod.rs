@@ -76,7 +76,7 @@ pub struct Shared {
     /// The workers.
     pub processes: Arc<Processes>,
     /// The one way of URL inputs to the network.
-    pub fetcher: Arc<Fetcher>,
+    pub fetcher: Fetcher,
     /// URLs that stand for others.
     pub aliases: Aliases,
 }

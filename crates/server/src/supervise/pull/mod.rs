@@ -1,15 +1,15 @@
 //! A URL that is played: opened, taken apart, and given on at the pace at which it plays.
 //!
 //! ```text
-//! read: each item of the playlist ── intake::url ⇄ demuxer (or intake::rtmp) ── News ─► Player: media::pacer ─► Ways
+//! read: each item of the playlist ── intake::url ⇄ demuxer (or streams) ── News ─► Player: media::pacer ─► Ways
 //! ```
 
 mod audience;
 pub(super) mod demuxer;
 mod player;
 mod playlist;
-mod rtmp;
 mod start;
+mod streams;
 
 use std::{sync::Arc, time::Duration};
 
@@ -118,8 +118,8 @@ async fn item(
     out: &mpsc::Sender<News>,
 ) -> Result<(), Failure> {
     tracing::info!(%address, "opening");
-    if address.by == By::Rtmp {
-        return rtmp::run(&shared.fetcher, &address.url, out).await;
+    if address.by != By::Http {
+        return streams::run(&shared.fetcher, address, out).await;
     }
     let url::Source { inputs, live, titles: _ } = url::open(&shared.fetcher, &address.url, wish).await?;
     let inputs: Vec<_> = inputs.into_iter().map(demuxer::Input::Url).collect();
@@ -169,6 +169,6 @@ impl Failure {
 
 impl From<url::Error> for Failure {
     fn from(error: url::Error) -> Self {
-        Self { label: error.reason(), text: error.to_string() }
+        Self { label: error.reason(), text: error.tell() }
     }
 }

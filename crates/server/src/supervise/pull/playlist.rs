@@ -38,6 +38,7 @@ pub(crate) struct Address {
 pub(super) enum By {
     Http,
     Rtmp,
+    Rtsp,
 }
 
 impl Playlist {
@@ -114,6 +115,7 @@ impl Address {
         let by = match url.scheme() {
             "http" | "https" => By::Http,
             "rtmp" | "rtmps" => By::Rtmp,
+            "rtsp" | "rtsps" => By::Rtsp,
             scheme => return Err(format!("invalid url scheme {scheme}")),
         };
         Ok(Self { url, by })

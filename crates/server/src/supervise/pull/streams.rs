@@ -1,16 +1,15 @@
-//! RTMP streams of other servers: paced by whoever sends them.
+//! Streams of other servers over RTMP and RTSP: paced by whoever sends them.
 
 use std::time::Duration;
 
+use super::{Address, By, Failure, News};
 use intake::{
     rtmp::{self, Event, ProtocolError, Publisher, PullError, Why},
+    rtsp,
     url::Fetcher,
 };
 use media::{Kind, Unit};
 use tokio::sync::mpsc;
-use url::Url;
-
-use super::{Failure, News};
 
 /// A stream that broke off is asked for again after this, then after twice as long each time: a server restarts in seconds.
 const FIRST_RETRY: Duration = Duration::from_millis(250);
@@ -19,16 +18,20 @@ const FIRST_RETRY: Duration = Duration::from_millis(250);
 const ATTEMPTS: u32 = 6;
 
 /// Plays until the server says that the stream is over.
-pub(super) async fn run(fetcher: &Fetcher, url: &Url, out: &mpsc::Sender<News>) -> Result<(), Failure> {
+pub(super) async fn run(
+    fetcher: &Fetcher,
+    address: &Address,
+    out: &mpsc::Sender<News>,
+) -> Result<(), Failure> {
     let mut attempt = 0;
     loop {
-        let failure = match rtmp::pull(fetcher, url.as_str()).await {
+        let failure = match ask(fetcher, address).await {
             Ok(publisher) => match relay(publisher, out, &mut attempt).await {
                 Left::Over => return Ok(()),
                 Left::Broken(failure) => failure,
             },
-            Err(error) if !error.is_transient() => return Err(error.into()),
-            Err(error) => error.into(),
+            Err(Refused { failure, transient: false }) => return Err(failure),
+            Err(Refused { failure, .. }) => failure,
         };
         attempt += 1;
         if attempt >= ATTEMPTS || failure.label == "unsupported" {
@@ -37,6 +40,23 @@ pub(super) async fn run(fetcher: &Fetcher, url: &Url, out: &mpsc::Sender<News>) 
         tracing::warn!(reason = failure.label, "stream broke off, trying again: {}", failure.text);
         tokio::time::sleep(FIRST_RETRY * 2_u32.pow(attempt - 1)).await;
     }
+}
+
+/// No stream was had.
+struct Refused {
+    failure: Failure,
+    /// It may come a moment later.
+    transient: bool,
+}
+
+async fn ask(fetcher: &Fetcher, address: &Address) -> Result<Publisher, Refused> {
+    let url = address.url.as_str();
+    if address.by == By::Rtsp {
+        let asked = rtsp::pull(fetcher, url).await;
+        return asked.map_err(|error| Refused { transient: error.is_transient(), failure: error.into() });
+    }
+    let asked = rtmp::pull(fetcher, url).await;
+    asked.map_err(|error| Refused { transient: error.is_transient(), failure: error.into() })
 }
 
 enum Left {
@@ -84,6 +104,28 @@ impl From<PullError> for Failure {
             PullError::Connect(error) => error.reason(),
             PullError::NotFound { .. } => "not_found",
             PullError::Closed { .. } | PullError::Broken { .. } => "cut",
+            _ => "protocol",
+        };
+        Self { label, text: error.to_string() }
+    }
+}
+
+impl From<rtsp::Error> for Failure {
+    fn from(error: rtsp::Error) -> Self {
+        use rtsp::Error::{
+            Broken, Connect, NoMedia, NotFound, Status, TimedOut, TooManyRedirects, Unauthorized,
+            Unsupported, Url,
+        };
+        let label = match &error {
+            Url(_) => "url",
+            Connect(error) => error.reason(),
+            NotFound { .. } => "not_found",
+            Unauthorized { .. } | Status { .. } => "status",
+            Unsupported { .. } => "unsupported",
+            NoMedia { .. } => "not_media",
+            TimedOut { .. } => "timed_out",
+            Broken { .. } => "cut",
+            TooManyRedirects { .. } => "redirect",
             _ => "protocol",
         };
         Self { label, text: error.to_string() }
