@@ -22,7 +22,8 @@ async fn a_section_begins_when_the_server_says_and_nothing_goes_back() {
     let ts = |offset: u32| clip("ts", &format!("{BOTH} {X264} -c:a aac -output_ts_offset {offset}"));
     let mp4 = clip("mp4", &format!("{BOTH} {X264} -bf 0 -c:a aac {FRAGMENTED}"));
     let mp4 = later(&mp4, 300.0, &[12_800, 48_000]);
-    let sections = vec![(0, ts(50)), (2_000, ts(7)), (4_000, mp4)];
+    // A section before the first byte says where that one is.
+    let sections = vec![(0, Bytes::new()), (0, ts(50)), (2_000, ts(7)), (4_000, mp4)];
     let heard = run(&[Source { sections, ..Source::stream(Bytes::new()) }], both()).await;
     assert!(heard.ended, "{:?}", heard.failed);
     assert_eq!(heard.of(Kind::Video).len(), 150);
@@ -184,4 +185,20 @@ async fn a_live_stream_without_end_is_given_as_it_comes() {
     let heard = run(&[source], Start { live: true, ..both() }).await;
     assert!(heard.ended, "{:?}", heard.failed);
     assert_eq!(heard.of(Kind::Video).len(), 50);
+}
+
+#[tokio::test]
+async fn a_chained_stream_goes_on() {
+    for (codec, other) in [("libvorbis", "libvorbis"), ("libopus", "libopus")] {
+        let songs = [
+            clip("ogg", &format!("{SOUND} -c:a {codec}")),
+            clip("ogg", &format!("{SOUND} -c:a {other} -ac 2")),
+        ];
+        let heard = run(&[Source::stream(songs.concat().into())], both()).await;
+        assert!(heard.ended, "{codec}: {:?} {:?}", heard.failed, heard.warnings);
+        assert_eq!(heard.formats.len(), 2, "{codec}");
+        assert!(monotone(&heard, Kind::Audio), "{codec}");
+        let span = heard.span_ms(Kind::Audio);
+        assert!((3_880..=4_100).contains(&span), "{codec}: {span} ms");
+    }
 }

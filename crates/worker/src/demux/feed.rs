@@ -42,6 +42,8 @@ struct Slot {
     drained: bool,
     /// Where the last data ended.
     position: u64,
+    /// The section was given another beginning before its first byte.
+    moved: Option<MediaTime>,
 }
 
 #[derive(Debug)]
@@ -128,6 +130,12 @@ impl Feed {
                 Got::End
             }
             Some(Answer::Data(data)) => Got::Data(data),
+            // Nothing of this one has been read: it is this one that begins then.
+            Some(Answer::Section(at)) if slot.position == 0 => {
+                slot.moved = Some(at);
+                drop(slot);
+                self.ask(offset, length)
+            }
             Some(Answer::Section(at)) => {
                 slot.section = Some(at);
                 Got::End
@@ -167,6 +175,11 @@ impl Feed {
         self.lock().drained
     }
 
+    /// When this section begins, if that was said only when its first byte was asked for.
+    pub(crate) fn moved(&self) -> Option<MediaTime> {
+        self.lock().moved
+    }
+
     /// Reads what a demuxer left, which has seen enough: the next section is behind it.
     pub(crate) fn drain(&self) {
         self.flush(false);
@@ -182,7 +195,7 @@ impl Feed {
     pub(crate) fn next_section(&self) -> Option<MediaTime> {
         *self.raw() = raw::Reader::default();
         let mut slot = self.lock();
-        (slot.drained, slot.position) = (false, 0);
+        (slot.drained, slot.position, slot.moved) = (false, 0, None);
         slot.section.take()
     }
 }

@@ -305,6 +305,7 @@ impl Sorter {
         }
         let base = first.pts.nanos();
         self.clock.base = Some(base);
+        self.clock.at = self.feed.moved().map_or(self.clock.at, MediaTime::nanos);
         let firsts = self.feed.raw().firsts();
         if let Some(raw) = firsts.of(first.kind) {
             let anchor = Anchor { at: self.clock.at, raw, wraps: firsts.wraps };
