@@ -115,7 +115,7 @@ impl Address {
         let by = match url.scheme() {
             "http" | "https" => By::Http,
             "rtmp" | "rtmps" => By::Rtmp,
-            "rtsp" | "rtsps" => By::Rtsp,
+            "rtsp" | "rtsps" | "rtspt" | "rtspu" => By::Rtsp,
             scheme => return Err(format!("invalid url scheme {scheme}")),
         };
         Ok(Self { url, by })

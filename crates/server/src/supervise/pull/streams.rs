@@ -9,13 +9,19 @@ use intake::{
     url::Fetcher,
 };
 use media::{Kind, Unit};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 
 /// A stream that broke off is asked for again after this, then after twice as long each time: a server restarts in seconds.
 const FIRST_RETRY: Duration = Duration::from_millis(250);
 
-/// So often in a row without any media; the last of these waits is 4 s.
+/// The longest such wait.
+const LAST_RETRY: Duration = Duration::from_secs(4);
+
+/// So often it is asked for before any media has come; the last of these waits is 4 s.
 const ATTEMPTS: u32 = 6;
+
+/// One that has played and broke off is asked for again for so long: a camera restarts in that time. The participant stays.
+const OUTAGE: Duration = Duration::from_secs(30);
 
 /// Plays until the server says that the stream is over.
 pub(super) async fn run(
@@ -23,22 +29,31 @@ pub(super) async fn run(
     address: &Address,
     out: &mpsc::Sender<News>,
 ) -> Result<(), Failure> {
-    let mut attempt = 0;
+    let (mut attempt, mut broke_off) = (0, None);
     loop {
+        let mut played = false;
         let failure = match ask(fetcher, address).await {
-            Ok(publisher) => match relay(publisher, out, &mut attempt).await {
+            Ok(publisher) => match relay(publisher, out, &mut played).await {
                 Left::Over => return Ok(()),
                 Left::Broken(failure) => failure,
             },
-            Err(Refused { failure, transient: false }) => return Err(failure),
+            // Once it has played, the server may be any server for a while: one that starts refuses what it has.
+            Err(Refused { failure, transient: false }) if broke_off.is_none() => return Err(failure),
             Err(Refused { failure, .. }) => failure,
         };
+        if played {
+            (attempt, broke_off) = (0, Some(Instant::now()));
+        }
         attempt += 1;
-        if attempt >= ATTEMPTS || failure.label == "unsupported" {
+        let given_up = match broke_off {
+            Some(since) => since.elapsed() >= OUTAGE,
+            None => attempt >= ATTEMPTS,
+        };
+        if given_up || failure.label == "unsupported" {
             return Err(failure);
         }
         tracing::warn!(reason = failure.label, "stream broke off, trying again: {}", failure.text);
-        tokio::time::sleep(FIRST_RETRY * 2_u32.pow(attempt - 1)).await;
+        tokio::time::sleep(LAST_RETRY.min(FIRST_RETRY * 2_u32.saturating_pow(attempt - 1))).await;
     }
 }
 
@@ -65,7 +80,7 @@ enum Left {
     Broken(Failure),
 }
 
-async fn relay(mut publisher: Publisher, out: &mpsc::Sender<News>, attempt: &mut u32) -> Left {
+async fn relay(mut publisher: Publisher, out: &mpsc::Sender<News>, played: &mut bool) -> Left {
     let (mut video, mut audio) = (false, false);
     loop {
         let unit = match publisher.recv().await {
@@ -85,7 +100,7 @@ async fn relay(mut publisher: Publisher, out: &mpsc::Sender<News>, attempt: &mut
                     return Left::Over;
                 }
             }
-            Unit::Packet(_) => *attempt = 0,
+            Unit::Packet(_) => *played = true,
         }
         if out.send(News::Unpaced(unit)).await.is_err() {
             return Left::Over;
@@ -139,6 +154,7 @@ impl From<Why> for Failure {
                 Self { label: "unsupported", text: format!("unsupported media: {codec}") }
             }
             Why::Protocol(error) => Self { label: "protocol", text: error.to_string() },
+            Why::Invalid(text) => Self { label: "protocol", text },
             Why::Silent => Self { label: "timed_out", text: "nothing came for too long".to_owned() },
             _ => lost(),
         }
