@@ -1,11 +1,14 @@
 """Live streams that are pulled over RTMP and RTSP, through aliases: livekit-server takes http and https only."""
 
+import time
+
 import pytest
 from harness import live, urls
 from harness.clip import Clip
 
 PICTURE_S = 30
 END_S = 30
+FLUSHED_S = 2
 # A server that seems to have room for everything: the pull comes to it.
 CHEAP = {f"{kind}_cpu_cost": 0.001 for kind in ("rtmp", "whip", "whip_bypass_transcoding", "url")} | {
     "min_idle_ratio": 0.001
@@ -32,6 +35,7 @@ def puller(stack, tmp_path, small):
         f"{ALIAS}/inside/": "rtmp://10.1.2.3/live/",
     }
     server = stack.another("sluicegate-live", cpu_cost=CHEAP, url={"allow": ["127.0.0.1"], "alias": alias})
+    server.rtmp_source = started[0]
     yield server
     server.stop()
     stack.started.remove(server)
@@ -56,3 +60,22 @@ def test_live_streams_are_seen_or_say_why_not(stack, room, join, puller):
         error = urls.wait_failed(cast, END_S)
         print(error)
         assert words in error and "other" not in error, error
+
+
+def test_a_stream_that_breaks_off_comes_back_to_the_same_participant(stack, room, join, tmp_path, small, puller):
+    viewer = join(stack, room)
+    cast = urls.pull(stack, room, f"{ALIAS}/rtmp/film", server=puller)
+    viewer.wait_moving(PICTURE_S)
+    sid = cast.wait_tracks().sid
+    puller.rtmp_source.process.kill()
+    # Later than anything that was still on its way.
+    flushed = time.time() + FLUSHED_S
+    again = live.RtmpServer(small, tmp_path, puller.rtmp_source.port)
+    try:
+        viewer.wait("frame", PICTURE_S, lambda e: e["t"] > flushed and e["n"] is not None)
+        assert cast.participant().sid == sid
+        assert len(viewer.select("subscribed", where=lambda e: e["kind"] == "video")) == 1
+        stack.api.delete(cast.id)
+        stack.webhooks.wait(cast.id, "ingress_ended", END_S)
+    finally:
+        again.stop()
