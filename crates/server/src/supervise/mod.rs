@@ -6,6 +6,7 @@ mod feed;
 mod forward;
 mod govern;
 mod mail;
+mod marks;
 mod over;
 mod passage;
 mod processes;

@@ -16,7 +16,7 @@ use crate::metrics::{self, Metrics, Origin};
 /// One session's way to its room. The gate has no clock of its own: what waits in it goes on with the next frame of either
 /// lane, which a live source gives within a fraction of a second.
 pub(super) struct Passage {
-    room: Arc<OnceLock<Participant>>,
+    pub(super) room: Arc<OnceLock<Participant>>,
     metrics: Metrics,
     input: metrics::Input,
     epoch: Instant,

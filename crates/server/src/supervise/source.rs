@@ -1,11 +1,12 @@
 //! One connection of a publisher: read, put on the session's clock, counted.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
 use intake::rtmp::{self, CodecId, Event, Metadata, ProtocolError, Publisher, Why};
+use livekit::room::Participant;
 use media::{Kind, MediaTime, Unit};
 use session::{Input, SourceEnd, SourceId, Why as End};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -184,6 +185,11 @@ impl Ways {
     ) {
         let unit = self.feed.stamp(unit, now);
         self.put(id, unit, now, sound, tally).await;
+    }
+
+    /// Where those who watch are.
+    pub(super) fn room(&self) -> Arc<OnceLock<Participant>> {
+        self.passage.room.clone()
     }
 
     /// The session's time.

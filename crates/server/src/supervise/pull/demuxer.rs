@@ -7,7 +7,7 @@ use intake::url;
 use media::MediaTime;
 use pipeline::{
     Launch,
-    demux::{Command, Demux, Event, Incoming, InputInfo, Sender, Start},
+    demux::{Command, Demux, Event, Incoming, InputInfo, Mark, Sender, Start},
 };
 use tokio::{sync::mpsc, task::JoinSet};
 
@@ -37,6 +37,8 @@ pub(in super::super) enum Found {
     Tracks { video: bool, audio: bool },
     /// A format, or something to be played.
     Unit(media::Unit),
+    /// Something that is neither picture nor sound.
+    Mark(Mark),
 }
 
 /// What is to be taken apart.
@@ -113,10 +115,7 @@ pub(in super::super) async fn run<F: Future<Output = bool>>(
             }
             Incoming::Event(Event::Unit(unit)) => Found::Unit(unit),
             Incoming::Event(Event::Tracks { video, audio, .. }) => Found::Tracks { video, audio },
-            Incoming::Event(Event::Mark(mark)) => {
-                tracing::debug!(?mark, "in the stream");
-                continue;
-            }
+            Incoming::Event(Event::Mark(mark)) => Found::Mark(mark),
             Incoming::Event(Event::Warning(text)) => {
                 tracing::warn!("demuxer: {text}");
                 continue;

@@ -15,7 +15,7 @@ use std::{sync::Arc, time::Duration};
 
 use intake::url::{self, Wish};
 use media::{Unit, pacer::Pace};
-use pipeline::demux::Kind;
+use pipeline::demux::{Kind, Mark};
 use session::{Input, SourceId};
 use tokio::{
     sync::{mpsc, watch},
@@ -24,7 +24,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tracing::Instrument as _;
 
-use super::{Shared, sound::Lane, source::Ways};
+use super::{Shared, marks::Marks, sound::Lane, source::Ways};
 pub(super) use audience::{Attendance, Audience};
 use demuxer::{Found, Job};
 use playlist::{Address, By, Playlist};
@@ -64,6 +64,10 @@ enum News {
     Unit(Unit),
     /// To be given at once: its sender paces it.
     Unpaced(Unit),
+    /// To be told when it is due.
+    Mark(Mark),
+    /// To be told with what was read last.
+    Title(String),
 }
 
 impl Request {
@@ -86,7 +90,8 @@ pub(super) async fn run(
     let mail = ways.mail.clone();
     let (sender, news) = mpsc::channel(AHEAD);
     let reader = AbortOnDropHandle::new(tokio::spawn(read(shared, request, sender).in_current_span()));
-    let end = player::Player::new(id, ways, sound, given_up).play(news, reader, audience).await;
+    let marks = Marks::new(ways.room());
+    let end = player::Player::new(id, ways, sound, marks, given_up).play(news, reader, audience).await;
     mail.input(Input::SourceEnded { source: id, end }).await;
 }
 
@@ -121,11 +126,13 @@ async fn item(
     if address.by != By::Http {
         return streams::run(&shared.fetcher, address, out).await;
     }
-    let url::Source { inputs, live, titles: _ } = url::open(&shared.fetcher, &address.url, wish).await?;
+    let url::Source { inputs, live, titles } = url::open(&shared.fetcher, &address.url, wish).await?;
     let inputs: Vec<_> = inputs.into_iter().map(demuxer::Input::Url).collect();
     tracing::info!(%address, live, inputs = inputs.len(), "open");
     // Nobody listens any more where it cannot be sent: the next unit finds that out, too.
     let _ = out.send(News::Item(if live { Pace::Live } else { Pace::File })).await;
+    // Ends with the item.
+    let _titles = titles.map(|titles| AbortOnDropHandle::new(tokio::spawn(tell(titles, out.clone()))));
     let mut any = false;
     let job = Job { inputs, live, start_at };
     demuxer::run(&shared.launch, job, &shared.metrics, |found| {
@@ -135,6 +142,7 @@ async fn item(
                 any |= matches!(unit, Unit::Packet(_));
                 News::Unit(unit)
             }
+            Found::Mark(mark) => News::Mark(mark),
         };
         async { out.send(news).await.is_ok() }
     })
@@ -143,6 +151,14 @@ async fn item(
         Ok(())
     } else {
         Err(Failure { label: "not_media", text: "there is nothing in it to be seen or heard".to_owned() })
+    }
+}
+
+async fn tell(mut titles: mpsc::Receiver<String>, out: mpsc::Sender<News>) {
+    while let Some(title) = titles.recv().await {
+        if out.send(News::Title(title)).await.is_err() {
+            return;
+        }
     }
 }
 

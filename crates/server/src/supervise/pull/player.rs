@@ -6,12 +6,14 @@ use media::{
     Kind, MediaTime, Packet, Unit,
     pacer::{Pace, Pacer, Step},
 };
+use pipeline::demux::What;
 use session::{Input, SourceEnd, SourceId};
 use tokio::sync::{mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use super::{Audience, Failure, News};
 use crate::supervise::{
+    marks::Marks,
     publisher::Closer,
     sound::Lane,
     source::{Tally, Ways},
@@ -25,6 +27,9 @@ pub(super) struct Player {
     ways: Ways,
     sound: Lane,
     tally: Tally,
+    marks: Marks,
+    /// The newest that was read.
+    newest: MediaTime,
     pacer: Pacer,
     /// Added to the times of the item that is read.
     base: MediaTime,
@@ -42,12 +47,20 @@ enum Due {
 }
 
 impl Player {
-    pub(super) fn new(id: SourceId, ways: Ways, sound: Lane, given_up: CancellationToken) -> Self {
+    pub(super) fn new(
+        id: SourceId,
+        ways: Ways,
+        sound: Lane,
+        marks: Marks,
+        given_up: CancellationToken,
+    ) -> Self {
         Self {
             id,
             ways,
             sound,
             tally: Tally::new(id),
+            marks,
+            newest: MediaTime::ZERO,
             pacer: Pacer::new(Pace::File),
             base: MediaTime::ZERO,
             given_up,
@@ -107,7 +120,12 @@ impl Player {
         loop {
             let now = Instant::now();
             match self.pacer.next(self.ways.time(now)) {
-                Step::Give(unit) => self.ways.put(self.id, unit, now, &mut self.sound, &mut self.tally).await,
+                Step::Give(unit) => {
+                    if let Unit::Packet(packet) = &unit {
+                        self.marks.reach(packet.dts);
+                    }
+                    self.ways.put(self.id, unit, now, &mut self.sound, &mut self.tally).await;
+                }
                 Step::Wait(until) => {
                     self.say_dry();
                     return until.map_or(Due::Later, |until| Due::At(self.ways.instant(until)));
@@ -125,8 +143,13 @@ impl Player {
             News::Tracks { video, audio } => return self.describe(video, audio).await,
             News::Unit(unit) => {
                 let unit = later(unit, self.base);
+                if let Unit::Packet(packet) = &unit {
+                    self.newest = packet.dts;
+                }
                 self.pacer.push(self.ways.time(now), unit);
             }
+            News::Mark(mark) => self.marks.note(mark.at + self.base, mark.what),
+            News::Title(title) => self.marks.note(self.newest, What::Title(title)),
             News::Unpaced(unit) => self.ways.take(self.id, unit, now, &mut self.sound, &mut self.tally).await,
         }
         true
