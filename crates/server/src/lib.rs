@@ -14,6 +14,7 @@ mod id;
 pub mod logs;
 pub mod metrics;
 pub mod serve;
+mod srt;
 pub mod supervise;
 mod urls;
 pub mod whip;

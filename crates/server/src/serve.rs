@@ -27,7 +27,8 @@ use crate::{
     health::Health,
     http::Server,
     metrics::Metrics,
-    supervise::{Counted, Govern, Shared, Supervisor},
+    srt,
+    supervise::{Counted, Govern, Shared, SrtCaller, Supervisor},
     urls, whip,
 };
 
@@ -51,6 +52,7 @@ pub async fn serve(config: Config, worker: PathBuf) -> Result<()> {
         .prefix("sluicegate-")
         .tempdir()
         .context("make a folder for the plugin registry")?;
+    let srt_program = srt::program(&worker);
     let launch = Launch::new(worker, folder.path().join("registry.bin"));
     // The two slow starts do not wait for each other.
     let (encoders, bus) =
@@ -68,6 +70,9 @@ pub async fn serve(config: Config, worker: PathBuf) -> Result<()> {
     if let Some(listener) = listener {
         tracing::info!(address = %listener.local_addr(), "listening for RTMP");
         tasks.spawn(admit(listener, supervisor.clone(), stop.clone()));
+    }
+    if let Some(listener) = srt::listen(&config, &srt_program)? {
+        tasks.spawn(srt::admit(listener, supervisor.clone(), stop.clone()));
     }
     if let Some(listener) = publishers {
         tasks.spawn(whip::admit(listener, supervisor.clone(), stop.clone()));
@@ -129,6 +134,7 @@ async fn shared(
         handlers,
         peers: bus::whip::Peers::connect(bus).await.context("subscribe to other servers' answers")?,
         whip: None,
+        srt: SrtCaller { program: srt::program(&launch.worker), latency: config.srt.latency },
         launch,
         encoders,
         keys: Keys { api_key: config.api_key.clone(), api_secret: config.api_secret.reveal().to_owned() },
@@ -166,7 +172,7 @@ fn costs(config: &Config) -> Costs {
 /// What may come: `/availability` and the metric mean room for the dearest of these.
 fn served(config: &Config) -> Vec<Work> {
     let whip = config.whip_port.or(config.whip_tls_port).map(|_| [Work::Whip, Work::WhipBypass]);
-    let rtmp = config.rtmp_port.map(|_| Work::Rtmp);
+    let rtmp = config.rtmp_port.or(config.srt_port).map(|_| Work::Rtmp);
     rtmp.into_iter().chain(whip.into_iter().flatten()).chain([Work::Url]).collect()
 }
 

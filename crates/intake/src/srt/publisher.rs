@@ -103,6 +103,11 @@ impl Closer {
 pub struct Meter(Arc<Queue>);
 
 impl Meter {
+    /// Why it ended, once everything has been read.
+    pub fn why(&self) -> Option<Why> {
+        self.0.ended()
+    }
+
     /// As of the last second; and how many bytes were dropped because they were not read in time.
     pub fn stats(&self) -> (Stats, u64) {
         self.0.stats()

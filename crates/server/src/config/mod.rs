@@ -10,6 +10,7 @@ mod redis;
 mod rtc;
 mod secret;
 mod section;
+mod srt;
 #[cfg(test)]
 mod tests;
 mod url;
@@ -24,6 +25,7 @@ pub use pipeline::trial::Wish;
 pub use rtc::{Filter, Network, NodeIp, Rtc, UdpPorts};
 pub use secret::Secret;
 pub use section::Problem;
+pub use srt::Srt;
 pub use url::{Alias, Proxy, Url};
 pub use whip::Tls;
 
@@ -54,6 +56,10 @@ pub struct Config {
     pub whip_port: Option<u16>,
     /// WHIP over HTTPS; `None`: off.
     pub whip_tls_port: Option<u16>,
+    /// SRT, over UDP; `None`: off.
+    pub srt_port: Option<u16>,
+    /// SRT.
+    pub srt: Srt,
     /// Always there with `whip_tls_port`.
     pub tls: Option<Tls>,
     /// STUN and TURN servers that WHIP clients are told.
@@ -177,6 +183,9 @@ fn root(s: &mut Section<'_>, env: Env) -> Option<Config> {
     let all = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
     let ports = Ports::read(s);
     let bind_address = s.parsed("bind_address", ip_address).unwrap_or(all);
+    let srt_port =
+        s.integer("srt_port", -1..=65535, "a UDP port from 1 to 65535, such as 10080, or 0 for off");
+    let srt = s.section("srt", srt::read);
     let tls = whip::tls(s, ports.whip_tls);
     let whip_ice_servers = s.list("whip_ice_servers", whip::ice_server);
     let whip_proxy_enabled = s.flag("whip_proxy_enabled", false);
@@ -199,6 +208,8 @@ fn root(s: &mut Section<'_>, env: Env) -> Option<Config> {
         rtmp_port: ports.rtmp,
         whip_port: ports.whip,
         whip_tls_port: ports.whip_tls,
+        srt_port: srt_port.and_then(|port| u16::try_from(port).ok()).filter(|port| *port != 0),
+        srt,
         tls,
         whip_ice_servers,
         whip_proxy_enabled,

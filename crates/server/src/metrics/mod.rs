@@ -3,7 +3,9 @@
 
 mod counter;
 mod frames;
+mod input;
 mod process;
+mod srt;
 #[cfg(test)]
 mod tests;
 mod url;
@@ -28,28 +30,7 @@ use crate::health::Health;
 use crate::logs;
 use counter::Counter;
 pub use frames::Origin;
-
-/// The way in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Input {
-    /// RTMP.
-    Rtmp,
-    /// WHIP.
-    Whip,
-    /// A URL that the server fetches.
-    Url,
-}
-
-impl EncodeLabelValue for Input {
-    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> std::fmt::Result {
-        let name = match self {
-            Self::Rtmp => "rtmp",
-            Self::Whip => "whip",
-            Self::Url => "url",
-        };
-        name.encode(encoder)
-    }
-}
+pub use input::Input;
 
 /// How an attempt to publish ended, as the Go worker sorts it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -151,6 +132,7 @@ pub struct Metrics {
     degradation_steps: Family<Taken, Counter>,
     report_retries: Counter,
     url: url::Url,
+    srt: srt::Srt,
     frames: frames::Frames,
 }
 
@@ -176,6 +158,7 @@ impl Metrics {
             degradation_steps: Family::default(),
             report_retries: Counter::default(),
             url: url::Url::default(),
+            srt: srt::Srt::default(),
             frames: frames::Frames::default(),
         };
         metrics.register_go(&mut registry, node_id, health);
@@ -233,6 +216,7 @@ impl Metrics {
         let help = "Session states that had to be sent to livekit-server again";
         ours.register("report_retries_total", help, self.report_retries.clone());
         self.url.register(ours);
+        self.srt.register(ours);
         self.frames.register(ours);
         let help = "Log lines dropped because nobody read them fast enough";
         ours.register("log_lines_dropped_total", help, LogLinesDropped);
@@ -262,7 +246,8 @@ impl Metrics {
             media::Kind::Video => "output.video",
         };
         let ingress_type = match input {
-            Input::Rtmp => "RTMP_INPUT",
+            // SRT comes by the key of an RTMP ingress.
+            Input::Rtmp | Input::Srt => "RTMP_INPUT",
             Input::Whip => "WHIP_INPUT",
             Input::Url => "URL_INPUT",
         };
@@ -323,16 +308,6 @@ impl Metrics {
     /// Counts a state that was sent again.
     pub fn report_retried(&self) {
         self.report_retries.inc();
-    }
-
-    /// Counts bytes that were read of a URL.
-    pub fn url_fetched(&self, bytes: usize) {
-        self.url.bytes.add(bytes as u64);
-    }
-
-    /// Counts a URL that could not be played.
-    pub fn url_failed(&self, reason: &'static str) {
-        self.url.failed(reason);
     }
 
     /// All metrics as text, version 0.0.4 of the format.

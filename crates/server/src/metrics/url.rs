@@ -1,11 +1,11 @@
 use prometheus_client::{metrics::family::Family, registry::Registry};
 
-use super::{Reason, counter::Counter};
+use super::{Metrics, Reason, counter::Counter};
 
 /// What URL inputs took, and why they ended before their time.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Url {
-    pub(super) bytes: Counter,
+    bytes: Counter,
     failures: Family<Reason, Counter>,
 }
 
@@ -17,7 +17,19 @@ impl Url {
         registry.register("url_failures_total", help, self.failures.clone());
     }
 
-    pub(super) fn failed(&self, reason: &'static str) {
+    fn failed(&self, reason: &'static str) {
         self.failures.get_or_create(&Reason { reason }).inc();
+    }
+}
+
+impl Metrics {
+    /// Counts bytes that were read of a URL.
+    pub fn url_fetched(&self, bytes: usize) {
+        self.url.bytes.add(bytes as u64);
+    }
+
+    /// Counts a URL that could not be played.
+    pub fn url_failed(&self, reason: &'static str) {
+        self.url.failed(reason);
     }
 }

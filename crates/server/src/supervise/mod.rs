@@ -18,6 +18,7 @@ mod resource;
 mod room;
 mod sound;
 mod source;
+mod srt;
 mod whip;
 mod worker;
 
@@ -40,6 +41,7 @@ pub use govern::Govern;
 use mail::Mail;
 pub use processes::Processes;
 pub use publisher::Request;
+pub use pull::SrtCaller;
 pub use report::Counted;
 
 /// What all sessions of this process share.
@@ -78,6 +80,8 @@ pub struct Shared {
     pub processes: Arc<Processes>,
     /// The one way of URL inputs to the network.
     pub fetcher: Fetcher,
+    /// The way to SRT streams of other servers.
+    pub srt: SrtCaller,
     /// URLs that stand for others.
     pub aliases: Aliases,
 }

@@ -1,7 +1,7 @@
 //! A publisher's connection, whatever it came by.
 
 use intake::{
-    rtmp,
+    rtmp, srt,
     whip::{self, Status},
 };
 use livekit::bus;
@@ -19,6 +19,8 @@ pub enum Request {
     Rtmp(rtmp::Request),
     /// Over WHIP.
     Whip(Box<whip::Request>),
+    /// Over SRT.
+    Srt(srt::Request),
     /// By us, from a URL.
     Pull(Box<pull::Request>),
 }
@@ -30,6 +32,7 @@ pub(super) enum Closer {
     Whip(whip::Closer, whip::Control),
     /// livekit-server has its media.
     Proxied(whip::Closer),
+    Srt(srt::Closer),
     /// A URL that is played.
     Pull(CancellationToken),
 }
@@ -37,6 +40,12 @@ pub(super) enum Closer {
 impl From<rtmp::Request> for Request {
     fn from(request: rtmp::Request) -> Self {
         Self::Rtmp(request)
+    }
+}
+
+impl From<srt::Request> for Request {
+    fn from(request: srt::Request) -> Self {
+        Self::Srt(request)
     }
 }
 
@@ -58,6 +67,7 @@ impl Request {
         match self {
             Self::Rtmp(request) => request.peer.to_string(),
             Self::Whip(request) => request.peer.to_string(),
+            Self::Srt(request) => request.peer.to_string(),
             Self::Pull(request) => request.shown(),
         }
     }
@@ -67,6 +77,7 @@ impl Request {
         match self {
             Self::Rtmp(request) => Some(&request.key),
             Self::Whip(request) => Some(&request.key),
+            Self::Srt(request) => Some(&request.key),
             Self::Pull(_) => None,
         }
     }
@@ -76,6 +87,7 @@ impl Request {
         match self {
             Self::Rtmp(request) => &request.encoder,
             Self::Whip(request) => &request.encoder,
+            Self::Srt(_) => "SRT",
             Self::Pull(_) => "",
         }
     }
@@ -85,6 +97,7 @@ impl Request {
         match self {
             Self::Rtmp(_) => metrics::Input::Rtmp,
             Self::Whip(_) => metrics::Input::Whip,
+            Self::Srt(_) => metrics::Input::Srt,
             Self::Pull(_) => metrics::Input::Url,
         }
     }
@@ -92,7 +105,8 @@ impl Request {
     /// The type of ingress that such a connection is for.
     pub(super) fn ingress_type(&self) -> bus::Input {
         match self {
-            Self::Rtmp(_) => bus::Input::Rtmp,
+            // LiveKit's API has no type for SRT: who has the key of an RTMP ingress may come over either.
+            Self::Rtmp(_) | Self::Srt(_) => bus::Input::Rtmp,
             Self::Whip(_) => bus::Input::Whip,
             Self::Pull(_) => bus::Input::Url,
         }
@@ -101,7 +115,7 @@ impl Request {
     /// What its pictures are coded as, where that is known before they come.
     pub(super) fn video_codec(&self) -> Option<Codec> {
         match self {
-            Self::Rtmp(_) | Self::Pull(_) => None,
+            Self::Rtmp(_) | Self::Srt(_) | Self::Pull(_) => None,
             Self::Whip(request) => request.offer.video.as_ref().map(|video| video.codec),
         }
     }
@@ -109,7 +123,7 @@ impl Request {
     /// What its session has to do.
     pub(super) fn work(&self, transcode: bool) -> Work {
         match self {
-            Self::Rtmp(_) => Work::Rtmp,
+            Self::Rtmp(_) | Self::Srt(_) => Work::Rtmp,
             Self::Whip(_) if transcode => Work::Whip,
             Self::Whip(_) => Work::WhipBypass,
             Self::Pull(_) => Work::Url,
@@ -119,7 +133,7 @@ impl Request {
     /// What the ids of sessions begin with that such a connection starts, as the Go worker names them.
     pub(super) fn id_prefix(&self) -> &'static str {
         match self {
-            Self::Rtmp(_) => "RT_",
+            Self::Rtmp(_) | Self::Srt(_) => "RT_",
             Self::Whip(_) => "WH_",
             Self::Pull(_) => "UR_",
         }
@@ -129,6 +143,7 @@ impl Request {
         match self {
             Self::Rtmp(request) => request.reject(&why.broadcaster()).await,
             Self::Whip(request) => request.reject(status(why), &why.broadcaster()).await,
+            Self::Srt(request) => request.reject(super::srt::refusal(why)).await,
             // Nobody is at the other end.
             Self::Pull(_) => {}
         }
@@ -138,6 +153,7 @@ impl Request {
     pub(super) async fn wrong_key(self) {
         match self {
             Self::Rtmp(request) => request.wrong_key().await,
+            Self::Srt(request) => request.wrong_key().await,
             Self::Whip(request) => request.wrong_key().await,
             Self::Pull(_) => {}
         }
@@ -148,6 +164,7 @@ impl Closer {
     pub(super) fn close(&self, why: &Why) {
         match self {
             Self::Rtmp(closer) => closer.close(&why.broadcaster()),
+            Self::Srt(closer) => closer.close(&why.broadcaster()),
             Self::Whip(closer, _) | Self::Proxied(closer) => closer.close(&why.broadcaster()),
             Self::Pull(closer) => closer.cancel(),
         }

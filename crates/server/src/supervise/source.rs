@@ -19,7 +19,7 @@ use super::{
     publisher::{Closer, Request},
     pull,
     sound::Lane,
-    whip,
+    srt, whip,
 };
 use crate::metrics::{Metrics, Publication};
 
@@ -74,6 +74,7 @@ impl Actor {
             };
             match request {
                 Request::Rtmp(request) => self.spawn(run(id, request, ways, sound)),
+                Request::Srt(request) => self.spawn(srt::run(id, request, self.shared.clone(), ways, sound)),
                 Request::Whip(request) => {
                     let flow = self.flow(id, &request, sound);
                     if let whip::Flow::Proxied(_) = flow {

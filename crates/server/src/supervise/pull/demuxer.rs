@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use intake::url;
+use intake::{srt, url};
 use media::MediaTime;
 use pipeline::{
     Launch,
@@ -22,6 +22,8 @@ const ANSWERS: usize = 2;
 pub(in super::super) enum Input {
     /// HTTP.
     Url(url::Input),
+    /// SRT: as they come.
+    Srt(srt::Publisher),
 }
 
 /// What a read gave.
@@ -56,6 +58,7 @@ impl Input {
                 seekable: input.seekable(),
                 media_type: input.media_type().map(str::to_owned),
             },
+            Self::Srt(_) => InputInfo { media_type: Some("video/mp2t".to_owned()), ..InputInfo::default() },
         }
     }
 
@@ -66,6 +69,7 @@ impl Input {
                 url::Read::End => Read::Data(Bytes::new()),
                 url::Read::Section { at } => Read::Section(MediaTime::from_duration(at)),
             }),
+            Self::Srt(publisher) => Ok(Read::Data(publisher.read(length).await)),
         }
     }
 }

@@ -8,6 +8,7 @@ mod audience;
 pub(super) mod demuxer;
 mod player;
 mod playlist;
+mod srt;
 mod start;
 mod streams;
 
@@ -28,6 +29,7 @@ use super::{Shared, marks::Marks, sound::Lane, source::Ways};
 pub(super) use audience::{Attendance, Audience};
 use demuxer::{Found, Job};
 use playlist::{Address, By, Playlist};
+pub use srt::Caller as SrtCaller;
 pub(super) use start::Answer;
 
 /// Units between who reads and who paces: the pacer has its own bound, this one only smooths.
@@ -48,9 +50,9 @@ pub struct Request {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Failure {
     /// For metrics: one of `intake::url::REASONS`, or one of the demuxer's.
-    label: &'static str,
+    pub(super) label: &'static str,
     /// For the user; no path, query or password.
-    text: String,
+    pub(super) text: String,
 }
 
 /// What the reader has for the player.
@@ -123,18 +125,33 @@ async fn item(
     out: &mpsc::Sender<News>,
 ) -> Result<(), Failure> {
     tracing::info!(%address, "opening");
+    if address.by == By::Srt {
+        let publisher = srt::open(&shared.srt, &shared.fetcher, &address.url).await?;
+        let meter = publisher.meter();
+        let job = Job { inputs: vec![demuxer::Input::Srt(publisher)], live: true, start_at: None };
+        take_apart(shared, job, None, out).await?;
+        return srt::ended(&meter);
+    }
     if address.by != By::Http {
         return streams::run(&shared.fetcher, address, out).await;
     }
     let url::Source { inputs, live, titles } = url::open(&shared.fetcher, &address.url, wish).await?;
     let inputs: Vec<_> = inputs.into_iter().map(demuxer::Input::Url).collect();
     tracing::info!(%address, live, inputs = inputs.len(), "open");
+    take_apart(shared, Job { inputs, live, start_at }, titles, out).await
+}
+
+async fn take_apart(
+    shared: &Shared,
+    job: Job,
+    titles: Option<mpsc::Receiver<String>>,
+    out: &mpsc::Sender<News>,
+) -> Result<(), Failure> {
     // Nobody listens any more where it cannot be sent: the next unit finds that out, too.
-    let _ = out.send(News::Item(if live { Pace::Live } else { Pace::File })).await;
+    let _ = out.send(News::Item(if job.live { Pace::Live } else { Pace::File })).await;
     // Ends with the item.
     let _titles = titles.map(|titles| AbortOnDropHandle::new(tokio::spawn(tell(titles, out.clone()))));
     let mut any = false;
-    let job = Job { inputs, live, start_at };
     demuxer::run(&shared.launch, job, &shared.metrics, |found| {
         let news = match found {
             Found::Tracks { video, audio } => News::Tracks { video, audio },

@@ -39,6 +39,7 @@ pub(super) enum By {
     Http,
     Rtmp,
     Rtsp,
+    Srt,
 }
 
 impl Playlist {
@@ -116,6 +117,7 @@ impl Address {
             "http" | "https" => By::Http,
             "rtmp" | "rtmps" => By::Rtmp,
             "rtsp" | "rtsps" | "rtspt" | "rtspu" => By::Rtsp,
+            "srt" => By::Srt,
             scheme => return Err(format!("invalid url scheme {scheme}")),
         };
         Ok(Self { url, by })

@@ -1,0 +1,80 @@
+"""SRT through the real thing: pushed by stock programs over a bad network, refused, and fetched."""
+
+import pytest
+from harness import broadcast, ports, srt, urls, wait
+from harness.clip import Clip
+
+PICTURE_S = 30
+END_S = 20
+# Eight seconds.
+FRAMES = 240
+# Cheap to encode: what is missing is missing because of the network, not of the machine.
+SMALL = Clip(640, 360, kbps=1200)
+
+
+@pytest.fixture(scope="module")
+def server(shared_stack):
+    """One more server on the bus, with an SRT port."""
+    cheap = {"rtmp_cpu_cost": 0.001, "url_cpu_cost": 0.001, "min_idle_ratio": 0.001}
+    port = ports.udp()
+    server = shared_stack.another("srt", srt_port=port, srt={"latency_ms": srt.LATENCY_MS}, cpu_cost=cheap)
+    server.srt_port = port
+    yield server
+    server.stop()
+    shared_stack.started.remove(server)
+
+
+@pytest.fixture
+def cast(stack, server, room):
+    return broadcast.make(stack, room, server=server)
+
+
+@pytest.mark.parametrize("program", ["ffmpeg", "srtsink"])
+def test_a_stream_over_a_bad_network_is_whole(program, cast, server, join, media, started, tmp_path):
+    clip = SMALL.file(media)
+    relay = srt.Relay(server.srt_port)
+    started.append(relay)
+    viewer = join(cast.stack, cast.room)
+    key = cast.ingress.stream_key
+    if program == "ffmpeg":
+        # FFmpeg 5 sends it as it is here: a number sign would end the URL.
+        sender = srt.ffmpeg(relay.port, f"%23!::r={key},m=publish", clip, tmp_path)
+    else:
+        sender = srt.srtsink(relay.port, key, clip, tmp_path)
+    started.append(sender)
+    viewer.wait_moving(PICTURE_S)
+    mark = viewer.mark()
+    viewer.wait_frame(PICTURE_S, mark, count=FRAMES)
+    frames = viewer.frames(mark)
+    steps = viewer.counter_steps(mark)
+    print(f"{relay.lost} datagrams lost; {len(frames)} pictures, steps {sorted(set(steps))}")
+    assert relay.lost > 20
+    assert all(frame["n"] is not None for frame in frames), "every picture can be read"
+    viewer.assert_moving(mark)
+    assert server.metric("sluicegate_srt_packets_lost_total") > 0
+    assert server.metric("sluicegate_srt_packets_dropped_total") == 0
+    assert cast.wait_live().video.width == 640
+    sender.stop()
+    cast.wait_ended(END_S)
+    assert key not in server.process.log_text()
+
+
+def test_a_wrong_stream_id_is_refused_and_says_so(cast, server, clip, started, tmp_path):
+    before = server.metric("sluicegate_refusals_total")
+    sender = srt.ffmpeg(server.srt_port, "nobody-has-this-key", clip, tmp_path)
+    started.append(sender)
+    assert sender.exit_code(END_S) != 0
+    wait.until(lambda: server.metric("sluicegate_refusals_total") > before, END_S, "the refusal is counted")
+    server.process.wait_for_log("publisher refused", END_S)
+
+
+def test_an_srt_url_is_played(stack, server, room, join, clip, started, tmp_path):
+    port = ports.udp()
+    origin = srt.ffmpeg_listener(port, clip, tmp_path)
+    started.append(origin)
+    viewer = join(stack, room)
+    cast = urls.pull(stack, room, f"srt://127.0.0.1:{port}?latency=500", server=server)
+    viewer.wait_moving(PICTURE_S)
+    cast.wait_live()
+    origin.stop()
+    urls.wait_complete(cast, END_S)
