@@ -91,6 +91,7 @@ pub(crate) type Hook = unsafe extern "C" fn(
 
 unsafe extern "C" {
     pub(crate) fn srt_startup() -> c_int;
+    pub(crate) fn srt_cleanup() -> c_int;
     pub(crate) fn srt_getversion() -> u32;
     pub(crate) fn srt_setloglevel(level: c_int);
 

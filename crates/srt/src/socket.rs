@@ -5,6 +5,7 @@ use std::{
     net::{SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket},
     os::fd::IntoRawFd as _,
     ptr,
+    sync::OnceLock,
     time::Duration,
 };
 
@@ -40,13 +41,27 @@ impl Error {
     }
 }
 
-/// Starts libsrt, once for the process's life: it is never stopped, so that sockets are valid wherever they are.
+/// Starts libsrt, once for the process's life: it is not stopped before the process returns from `main`, so that sockets are
+/// valid wherever they are.
 pub fn start() -> Result<(), Error> {
-    // SAFETY: takes nothing, may be called at any time and more than once.
-    check("start libsrt", unsafe { ffi::srt_startup() })?;
-    // SAFETY: sets an atomic of libsrt.
-    unsafe { ffi::srt_setloglevel(ffi::LOG_NOTHING) };
-    Ok(())
+    static STARTED: OnceLock<Result<(), Error>> = OnceLock::new();
+    let start = || {
+        // SAFETY: takes nothing.
+        check("start libsrt", unsafe { ffi::srt_startup() })?;
+        // SAFETY: sets an atomic of libsrt.
+        unsafe { ffi::srt_setloglevel(ffi::LOG_NOTHING) };
+        // libsrt's own destructors end its threads in an order that frees some things twice (seen in 1.5.1 at the end of a
+        // process that had connections). What is registered now runs before them.
+        // SAFETY: the handler takes nothing and unwinds nowhere.
+        unsafe { libc::atexit(stop) };
+        Ok(())
+    };
+    STARTED.get_or_init(start).clone()
+}
+
+extern "C" fn stop() {
+    // SAFETY: takes nothing; libsrt waits for its threads, and sockets of ours give errors from then on.
+    unsafe { ffi::srt_cleanup() };
 }
 
 /// libsrt's version, such as 0x010501.
