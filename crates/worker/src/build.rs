@@ -5,6 +5,8 @@ use media::{Kind, Turn};
 use pipeline::{Element, Property, plan};
 use thiserror::Error;
 
+use crate::threads::give_way;
+
 /// A plan that this installation of GStreamer cannot carry out.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -40,10 +42,6 @@ pub enum Error {
     #[error("not caps: {0}")]
     Caps(String),
 }
-
-/// How much nicer the threads of pictures are than those of sound: a third of the share where both want the CPU.
-/// Sound crosses four threads; alike, it waited seconds beside 24 busy loops, now 0.2 s (docs/performance.md).
-const PICTURES_NICE: i32 = 5;
 
 /// A running chain, appsrc in front and appsink behind. Ends when dropped.
 #[derive(Debug)]
@@ -138,16 +136,6 @@ impl Drop for Chain {
         // Stopping waits for the streaming threads; they wait for nothing that this thread must do.
         let _ = self.pipeline.set_state(gst::State::Null);
     }
-}
-
-/// On a streaming thread that starts: makes it nicer. Elsewhere does nothing.
-fn give_way(message: &gst::Message) -> gst::BusSyncReply {
-    let gst::MessageView::StreamStatus(status) = message.view() else { return gst::BusSyncReply::Pass };
-    if status.get().0 == gst::StreamStatusType::Enter {
-        // Where it is forbidden, pictures and sound share alike.
-        let _ = rustix::process::nice(PICTURES_NICE);
-    }
-    gst::BusSyncReply::Drop
 }
 
 fn add(pipeline: &gst::Pipeline, element: &Element) -> Result<gst::Element, Error> {
@@ -293,21 +281,6 @@ mod tests {
         let mut buffer = gst::Buffer::from_slice([at as u8; 64 * 32 * 3 / 2]);
         buffer.get_mut().unwrap().set_pts(gst::ClockTime::from_mseconds(at));
         gst::Sample::builder().buffer(&buffer).caps(caps).build()
-    }
-
-    #[test]
-    fn threads_of_pictures_give_way_to_those_of_sound() {
-        gst::init().unwrap();
-        let nice = |kind| {
-            let chain = Chain::new(kind).unwrap();
-            let (sender, came) = mpsc::channel();
-            let own = || rustix::process::getpriority_process(None).unwrap();
-            chain.sink(chain.source.upcast_ref(), move |_| sender.send(own()).unwrap()).unwrap();
-            chain.play().unwrap();
-            chain.source.push_sample(&frame(&caps("video/x-raw").unwrap(), 0)).unwrap();
-            came.recv_timeout(std::time::Duration::from_secs(10)).unwrap()
-        };
-        assert_eq!(nice(Kind::Video), nice(Kind::Audio) + PICTURES_NICE);
     }
 
     #[test]

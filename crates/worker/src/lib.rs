@@ -32,6 +32,7 @@ mod recipes;
 mod run;
 pub mod sandbox;
 mod scaler;
+mod threads;
 mod track;
 pub mod trial;
 mod video;
