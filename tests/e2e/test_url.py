@@ -1,5 +1,6 @@
 """URL ingresses through LiveKit's own API: played to the end, or an error that says why not."""
 
+import gzip
 import itertools
 import json
 import random
@@ -8,7 +9,7 @@ import subprocess
 import time
 
 import pytest
-from harness import urls, wait
+from harness import proc, urls, wait
 from harness.clip import Clip
 from livekit.api import TwirpError
 
@@ -21,8 +22,12 @@ END_S = 20
 ANSWER_S = 1.5
 # What a busy machine makes of the pace, with a clip so short.
 PACE_S = 1
+# Others count a silent server as dead after 15 s, and look every 3 s.
+REPORTED_S = 30
 # From one item of a list to the next, which is opened while the one before it plays.
 STAND_STILL_S = 1
+# Faults row 30.
+MOST_MIB = 512
 # A server that seems to have room for everything.
 CHEAP = {f"{kind}_cpu_cost": 0.001 for kind in ("rtmp", "whip", "whip_bypass_transcoding", "url")} | {
     "min_idle_ratio": 0.001
@@ -57,21 +62,6 @@ def remux(path, argv):
         subprocess.run(["ffmpeg", "-v", "error", "-nostdin", "-y", *argv, "-c", "copy", "-f", "mp4", part], check=True)
         part.rename(path)
     return path
-
-
-@pytest.fixture
-def another(stack):
-    """`another(name, **config)`: one more server on the bus, for one test."""
-    made = []
-
-    def start(name: str, **config):
-        made.append(stack.another(name, **config))
-        return made[-1]
-
-    yield start
-    for server in made:
-        server.stop()
-        stack.started.remove(server)
 
 
 def test_a_file_is_played_to_its_end(stack, room, join, files, film):
@@ -129,6 +119,47 @@ def test_what_cannot_be_played_says_why(stack, room, files):
         assert stack.api.room_sid(f"{room}-{name}") == "", "the room was joined for nothing"
 
 
+def test_what_is_too_much_is_refused_and_takes_no_memory(stack, room, files, media):
+    gray = "color=gray:size={}:rate={}"
+    large = generated(media, "large", gray.format("5120x2880", 5), 5)
+    fast = generated(media, "fast", gray.format("160x96", 100_000), 100_000)
+    packed = urls.Page(gzip.compress(bytes(100 << 20)), "video/mp4", headers={"Content-Encoding": "gzip"})
+    cases = {
+        "large": (urls.Page(large, "video/mp4"), "larger than 4096x2304"),
+        "fast": (urls.Page(fast, "video/mp4"), "pictures a second"),
+        "packed": (packed, "compressed"),
+    }
+    for name, (page, expected) in cases.items():
+        cast = urls.pull(stack, f"{room}-{name}", files.serve(f"/{name}.mp4", page))
+        sizes = [0.0]
+
+        def failed(cast=cast, sizes=sizes):
+            sizes += [peak_mib(pid) for pid in stack.sluicegate.workers()]
+            return stack.api.state(cast.id).error
+
+        error = wait.until(failed, END_S, f"the end of {name}")
+        print(f"{name}: {error}; the largest process had {max(sizes):.0f} MiB")
+        assert expected in error and max(sizes) < MOST_MIB
+
+
+def generated(media, name, source, frames):
+    path = media / f"{name}-{frames}.mp4"
+    if not path.exists():
+        part = path.with_suffix(".part")
+        argv = ["-f", "lavfi", "-i", source, "-frames:v", str(frames), "-c:v", "libx264", "-preset", "ultrafast"]
+        subprocess.run(["ffmpeg", "-v", "error", "-nostdin", "-y", *argv, "-f", "mp4", part], check=True)
+        part.rename(path)
+    return path
+
+
+def peak_mib(pid):
+    """The most that a process had; 0 of one that has ended."""
+    try:
+        return int(proc.status(pid)["VmHWM"].split()[0]) / 1024
+    except (OSError, KeyError):
+        return 0.0
+
+
 def test_it_is_deleted_while_it_plays(stack, room, join, files, film):
     viewer = join(stack, room)
     cast = urls.pull(stack, room, files.serve("/film.mp4", urls.Page(film, "video/mp4")))
@@ -184,8 +215,12 @@ def test_the_server_with_more_room_plays_and_its_death_starts_nothing_twice(stac
     active = lambda server: server.metric("livekit_ingress_requests", type="url")  # noqa: E731
     assert (active(roomy), active(stack.sluicegate)) == (1, 0)
     roomy.process.send(signal.SIGKILL)
-    # Nobody is left to correct the state: it says what it said last, until the ingress is deleted.
-    cast.wait_live()
+    began = time.monotonic()
+    state = stack.api.wait_status(cast.id, "ERROR", REPORTED_S)
+    print(f"reported {time.monotonic() - began:.1f} s after its server had died")
+    assert "gone" in state.error and state.video.width == 1280
+    stack.webhooks.wait(cast.id, "ingress_ended", 5)
+    assert [hook.event for hook in stack.webhooks.of(cast.id)] == ["ingress_started", "ingress_ended"]
     began = time.monotonic()
     stack.api.delete(cast.id)
     print(f"deleted {time.monotonic() - began:.1f} s after its server had died")

@@ -45,7 +45,8 @@ const LAST_STATES: Duration = Duration::from_secs(5);
 pub async fn serve(config: Config, worker: PathBuf) -> Result<()> {
     let mut signals = Signals::listen()?;
     let health = Health::new();
-    let metrics = Metrics::new(&crate::id::random("NE_"), health.clone());
+    let id = crate::id::random("NE_");
+    let metrics = Metrics::new(&id, health.clone());
     let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();
     let folder = tempfile::Builder::new()
@@ -62,9 +63,15 @@ pub async fn serve(config: Config, worker: PathBuf) -> Result<()> {
     let publishers = whip::listen(&config, &health).await?;
     let mut shared = shared(&config, &bus, (launch, encoders), &metrics).await?;
     shared.whip = publishers.as_ref().map(intake::whip::Listener::resources);
+    let (io, reporters) = (shared.io.clone(), shared.reporters.clone());
+    let wills = Arc::new(bus::Wills::new(bus.clone(), io, reporters, id, unix_nanos));
     let supervisor = Supervisor::new(shared);
     open_pages(&config, &health, &metrics, &supervisor, &stop, &mut tasks).await?;
     let listener = listen(&config)?;
+    tasks.spawn({
+        let (wills, stop) = (wills.clone(), stop.clone());
+        async move { wills.run(stop).await }
+    });
     tasks.spawn(sample(supervisor.clone(), health.clone(), metrics.clone(), stop.clone()));
     tasks.spawn(watch_redis(bus.clone(), health.clone(), metrics.clone(), stop.clone()));
     if let Some(listener) = listener {
@@ -83,7 +90,9 @@ pub async fn serve(config: Config, worker: PathBuf) -> Result<()> {
     drop(pulls);
     stop.cancel();
     while tasks.join_next().await.is_some() {}
-    close(supervisor, bus).await;
+    close(supervisor, &wills).await;
+    drop(wills);
+    bus.close().await;
     tracing::info!("ended");
     Ok(())
 }
@@ -102,12 +111,16 @@ async fn drain(signals: &mut Signals, health: &Health, supervisor: &Supervisor) 
     }
 }
 
-async fn close(supervisor: Supervisor, bus: Bus) {
+async fn close(supervisor: Supervisor, wills: &bus::Wills<Counted>) {
     let undelivered = supervisor.deliver_last_states(LAST_STATES).await;
     if undelivered > 0 {
-        tracing::error!(undelivered, "final states could not be delivered to livekit-server");
+        tracing::error!(
+            undelivered,
+            "final states could not be delivered to livekit-server; other servers will"
+        );
+    } else {
+        wills.withdraw().await;
     }
-    bus.close().await;
 }
 
 async fn shared(
@@ -129,7 +142,10 @@ async fn shared(
         );
     }
     Ok(Shared {
-        reporters: bus::Reporters::new(Arc::new(Counted::new(io.clone(), metrics.clone())), unix_nanos),
+        reporters: Arc::new(bus::Reporters::new(
+            Arc::new(Counted::new(io.clone(), metrics.clone())),
+            unix_nanos,
+        )),
         io,
         handlers,
         peers: bus::whip::Peers::connect(bus).await.context("subscribe to other servers' answers")?,

@@ -5,6 +5,7 @@
 //! IoInfo ── ingress_by_key ─► Record ── admit ─► Media, or a Refusal
 //!   ▲                            │
 //!   └── one state at a time ── Reporters ── open ─► Reporter ◄── Status   (one per session)
+//!   └── Wills, for servers that died ◄── open_sessions ── Reporters         (one per process)
 //! Handlers ── register ─► Registration ── recv ─► Request{reply}          (one per session)
 //!          ├─ serve_pulls ─► Puller ◄── Pull                                 (one per process; URLs to play)
 //!          ├─ notices ─► Notices ── changed ─► Notice                       (one per WHIP publisher that the SFU has itself)
@@ -22,6 +23,7 @@ mod record;
 mod report;
 mod status;
 pub mod whip;
+mod wills;
 
 pub use error::Error;
 pub use handlers::{Handlers, Registration, Reply, Request};
@@ -32,3 +34,4 @@ pub use pulls::{NotStarted, Pull, Puller, Pulls};
 pub use record::{AudioOptions, Encoding, Input, Invalid, Media, Record, Refusal, TrackSource, VideoOptions};
 pub use report::{Gone, Post, Reporter, Reporters};
 pub use status::{Audio, Outcome, Phase, Status, Video};
+pub use wills::Wills;

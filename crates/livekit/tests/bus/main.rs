@@ -11,3 +11,4 @@ mod pulls;
 mod report;
 mod requests;
 mod whip;
+mod wills;

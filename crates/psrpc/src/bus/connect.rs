@@ -169,11 +169,21 @@ impl Link {
     pub(super) async fn acquire(&self, key: &str) -> Result<bool, BusError> {
         let mut set = cmd("SET");
         set.arg(key).arg(rand::random::<u64>()).arg("EX").arg(LOCK_SECONDS).arg("NX");
-        let answer: Option<String> = match &self.slots {
-            None => self.query("SET NX", &set).await?,
-            Some(slots) => slots.query(key, &set, &self.commands).await?,
-        };
+        let answer: Option<String> = self.keyed("SET NX", key, &set).await?;
         Ok(answer.is_some())
+    }
+
+    /// Runs a command that is about `key`, where that key is.
+    pub(super) async fn keyed<T: redis::FromRedisValue>(
+        &self,
+        name: &'static str,
+        key: &str,
+        command: &redis::Cmd,
+    ) -> Result<T, BusError> {
+        match &self.slots {
+            None => self.query(name, command).await,
+            Some(slots) => slots.query(name, key, command, &self.commands).await,
+        }
     }
 
     /// The other masters of the cluster. None when it does not say: the link works without.

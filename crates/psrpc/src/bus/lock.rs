@@ -1,4 +1,4 @@
-//! Queue locks in a cluster: each key lives on the node that owns its slot.
+//! Keys in a cluster: each lives on the node that owns its slot.
 //!
 //! <https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/>, "Keys distribution model", "Redirection".
 
@@ -47,6 +47,7 @@ impl Slots {
     /// Runs `command`, which is about `key`, on the node that owns the key. `any` is a connection to any node.
     pub(super) async fn query<T: FromRedisValue>(
         &self,
+        name: &'static str,
         key: &str,
         command: &Cmd,
         any: &MultiplexedConnection,
@@ -67,11 +68,7 @@ impl Slots {
             match self.after(&node, &error) {
                 Some(next) if attempt < MAX_ATTEMPTS => target = next,
                 _ => {
-                    return Err(BusError::Command {
-                        node: node.to_string(),
-                        command: "SET NX",
-                        source: error,
-                    });
+                    return Err(BusError::Command { node: node.to_string(), command: name, source: error });
                 }
             }
         }
@@ -187,7 +184,7 @@ async fn ask<T: FromRedisValue>(
     Ok(answer)
 }
 
-/// The slot of a key. Keys of locks are base64 and so have no hash tag.
+/// The slot of a key. Ours have no hash tag: those of locks are base64, the others have no braces.
 fn slot(key: &str) -> u16 {
     key.bytes().fold(0, crc16) % SLOT_COUNT
 }

@@ -1,6 +1,7 @@
 mod connect;
 mod drive;
 mod error;
+mod hash;
 mod lock;
 mod node;
 mod registry;

@@ -55,7 +55,7 @@ pub struct Shared {
     /// Our own; `None` when WHIP is off.
     pub whip: Option<Resources>,
     /// States for livekit-server.
-    pub reporters: bus::Reporters<Counted>,
+    pub reporters: Arc<bus::Reporters<Counted>>,
     /// How workers are started.
     pub launch: Launch,
     /// The encoders that sessions use, best first; none: software.

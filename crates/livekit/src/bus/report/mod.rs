@@ -13,7 +13,7 @@ use std::{
 
 use livekit_protocol::IngressState;
 use tokio::{
-    sync::watch,
+    sync::{Notify, watch},
     time::{self, Instant},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -51,6 +51,7 @@ pub struct Reporters<P = IoInfo> {
     tasks: TaskTracker,
     cancel: CancellationToken,
     newest: Arc<Newest>,
+    opened: Notify,
 }
 
 /// The newest session of each ingress that has one.
@@ -72,6 +73,7 @@ impl<P: Post> Reporters<P> {
             tasks: TaskTracker::new(),
             cancel: CancellationToken::new(),
             newest: Arc::default(),
+            opened: Notify::new(),
         }
     }
 
@@ -98,6 +100,7 @@ impl<P: Post> Reporters<P> {
         if let Some(before) = &before {
             before.send_modify(Outbox::supersede);
         }
+        self.opened.notify_one();
         let driver = Driver {
             ingress_id: record.ingress_id.clone(),
             outbox: outbox.clone(),
@@ -117,6 +120,21 @@ impl<P: Post> Reporters<P> {
             newest.forget(&driver.ingress_id, &driver.outbox);
         });
         Reporter { outbox, clock: self.clock.clone() }
+    }
+
+    /// Waits until a session begins that began after the last call. Cancel safe; for one caller.
+    pub(super) async fn opened(&self) {
+        self.opened.notified().await;
+    }
+
+    /// Ingress and resource id of each session whose final state livekit-server does not have.
+    pub fn open_sessions(&self) -> Vec<(String, String)> {
+        let newest = self.newest.lock();
+        let open = |(ingress_id, outbox): (&String, &Arc<watch::Sender<Outbox>>)| {
+            let outbox = outbox.borrow();
+            outbox.ending().is_none().then(|| (ingress_id.clone(), outbox.state().resource_id))
+        };
+        newest.iter().filter_map(open).collect()
     }
 
     /// Waits until every session has ended and its final state is delivered, for at most `within`; then gives up.
