@@ -57,6 +57,9 @@ pub enum Pace {
     Live,
 }
 
+/// The longest picture of a usual file.
+const PICTURE: MediaTime = MediaTime::from_millis(42);
+
 /// What to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
@@ -86,6 +89,8 @@ pub struct Pacer {
     rehearsed: Option<Vec<Unit>>,
     /// The same, in bytes.
     rehearsed_bytes: usize,
+    /// When what was rehearsed can begin.
+    not_before: MediaTime,
     dry: u64,
     skipped: u64,
 }
@@ -102,6 +107,7 @@ impl Pacer {
             ended: false,
             rehearsed: (pace == Pace::File).then(Vec::new),
             rehearsed_bytes: 0,
+            not_before: MediaTime::ZERO,
             dry: 0,
             skipped: 0,
         }
@@ -171,9 +177,19 @@ impl Pacer {
         self.skipped
     }
 
-    /// Somebody can see it from now on: a file that was played to nobody for a moment begins again.
+    /// Somebody can see it from now on: a file that was played to nobody for a moment begins again, when the last picture that a
+    /// decoder has is past. (One that gets earlier ones after it takes B-frames for others from then on: HEVC lost each fourth.)
     pub fn start_over(&mut self) {
         let Some(units) = self.rehearsed.take() else { return };
+        let shown = units.iter().filter_map(|unit| match unit {
+            Unit::Packet(packet) if packet.kind == Kind::Video => Some(packet.pts),
+            _ => None,
+        });
+        if let (Some(first), Some(last)) = (shown.clone().min(), shown.max()) {
+            let dts = |unit: &Unit| if let Unit::Packet(packet) = unit { Some(packet.dts) } else { None };
+            let begin = units.iter().filter_map(dts).min().unwrap_or(first);
+            self.not_before = self.clock.offset() + last + PICTURE + begin.since(first);
+        }
         for unit in units.into_iter().rev() {
             let id = match &unit {
                 Unit::Format(track, _) => *track,
@@ -227,7 +243,7 @@ impl Pacer {
         let Some(first) = self.lanes.iter().filter_map(Lane::head).min().filter(|_| self.is_ready()) else {
             return false;
         };
-        self.clock.start(now, first);
+        self.clock.start(now.max(self.not_before), first);
         true
     }
 
