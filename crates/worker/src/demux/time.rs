@@ -1,7 +1,8 @@
 //! Times: from a demuxer's running time to the one clock of all units.
 
 use std::{
-    collections::VecDeque,
+    cmp::Reverse,
+    collections::{BinaryHeap, VecDeque},
     sync::{Condvar, Mutex, PoisonError},
     time::Duration,
 };
@@ -72,10 +73,16 @@ impl Anchor {
 /// Most pictures that H.264 and HEVC keep back to bring them into order.
 const REORDERED: usize = 16;
 
-/// Gives the packets of one track decoding times that never go back, also where the container has none.
+/// Gives the packets of one track decoding times that never go back, also where the container has none: then the first picture that
+/// is shown gives the time at which the first is decoded, and so on, all moved back so that none is decoded after it is shown.
+/// (Decoders take packets of the same decoding time for one, and lose the presentation times of the others.)
 #[derive(Debug, Default)]
 pub(crate) struct Order {
     held: VecDeque<Packet>,
+    /// The times at which those are shown, that have not become a decoding time.
+    shown: BinaryHeap<Reverse<MediaTime>>,
+    /// How much earlier pictures are decoded.
+    lead: Duration,
     last: Option<MediaTime>,
 }
 
@@ -84,10 +91,13 @@ impl Order {
     /// ready, in the order in which they came.
     pub(crate) fn push(&mut self, packet: Packet, codec: Codec, has_dts: bool) -> Vec<Packet> {
         let reorders = matches!(codec, Codec::H264 | Codec::H265 | Codec::Mpeg2 | Codec::Mpeg4);
-        self.held.push_back(packet);
         if has_dts || !reorders {
-            return self.drain();
+            let mut ready = self.drain();
+            ready.push(self.timed(packet));
+            return ready;
         }
+        self.shown.push(Reverse(packet.pts));
+        self.held.push_back(packet);
         if self.held.len() > REORDERED { self.pop().into_iter().collect() } else { Vec::new() }
     }
 
@@ -96,14 +106,23 @@ impl Order {
         std::iter::from_fn(|| self.pop()).collect()
     }
 
-    /// The oldest: decoded no later than anything behind it is shown.
+    /// The oldest.
     fn pop(&mut self) -> Option<Packet> {
-        let earliest = self.held.iter().map(|packet| packet.pts.min(packet.dts)).min()?;
+        let behind = self.held.iter().zip(self.shown.clone().into_sorted_vec().into_iter().rev());
+        // Of the newest, pictures that are shown before them are still to come.
+        let late =
+            behind.take(REORDERED / 2).map(|(packet, Reverse(due))| due.duration_since(packet.pts)).max()?;
+        self.lead = self.lead.max(late);
         let mut packet = self.held.pop_front()?;
-        packet.dts = packet.dts.min(earliest);
+        let Reverse(due) = self.shown.pop()?;
+        packet.dts = due.since(MediaTime::from_duration(self.lead));
+        Some(self.timed(packet))
+    }
+
+    fn timed(&mut self, mut packet: Packet) -> Packet {
         packet.dts = self.last.map_or(packet.dts, |last| packet.dts.max(last));
         self.last = Some(packet.dts);
-        Some(packet)
+        packet
     }
 }
 
@@ -150,8 +169,10 @@ mod tests {
         assert_eq!(out.len(), shown.len() - REORDERED);
         out.extend(order.drain());
         assert_eq!(out.iter().map(|packet| packet.pts.millis()).collect::<Vec<_>>(), shown);
-        assert!(out.windows(2).all(|pair| pair[0].dts <= pair[1].dts));
+        assert!(out.windows(2).all(|pair| pair[0].dts < pair[1].dts));
         assert!(out.iter().all(|packet| packet.dts <= packet.pts));
+        let lead = out.iter().map(|packet| packet.pts.duration_since(packet.dts)).min();
+        assert_eq!(lead, Some(Duration::ZERO), "no earlier than needed");
     }
 
     #[test]
