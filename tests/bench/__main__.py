@@ -16,12 +16,13 @@ from pathlib import Path
 from harness import meters
 from harness.stack import REPO
 
-from bench import clips, density, joins, quality, starved, steady, whip
+from bench import clips, density, joins, pulls, quality, starved, steady, whip
 from bench.case import Case, Figures, Options
 from bench.report import Report, Row
 from bench.stage import Cannot, Stage
 
-CASES: list[Case] = [*steady.CASES, *joins.CASES, *starved.CASES, *density.CASES, *quality.CASES, *whip.CASES]
+KINDS = (steady, joins, starved, density, quality, whip, pulls)
+CASES: list[Case] = [case for kind in KINDS for case in kind.CASES]
 
 
 def main() -> int:

@@ -19,6 +19,9 @@ GO_CPU = {
     "pass-high": 1.05,
     "audio": 0.07,
     "1080-watched": 1.6,
+    # Issue 6, measured on another day than the rest.
+    "hls": 0.85,
+    "mp3": 0.07,
 }
 # The seam of the looped clip can be as quiet as silence for one block of 10 ms; a lost packet of sound is 20 ms.
 SEAM_MS = 10
