@@ -10,7 +10,7 @@ from harness.broadcast import Broadcast
 from harness.browser import Viewer, browser, pages
 from harness.clip import Clip
 from harness.firefox import running as running_firefox
-from harness.stack import REPO, Stack
+from harness.stack import REPO, Sluicegate, Stack
 from harness.subscriber import Subscriber
 from harness.whip_options import Options
 from harness.whip_page import PagePublisher
@@ -43,11 +43,26 @@ def shared_stack(tmp_path_factory):
 @pytest.fixture
 def stack(shared_stack, request):
     """The shared servers, and a look that they still run when the test is over."""
-    _remember_logs(request, shared_stack)
+    remember_logs(request, shared_stack)
     shared_stack.sluicegate.wait_idle(IDLE_S)
     yield shared_stack
     dead = [process.name for process in shared_stack.processes() if not process.alive()]
     assert not dead, f"ended during the test: {dead}"
+
+
+@pytest.fixture
+def another(stack):
+    """`another(name, **config)`: one more server on the bus, for one test. One that stayed would take others' pulls."""
+    made: list[Sluicegate] = []
+
+    def start(name: str, **config) -> Sluicegate:
+        made.append(stack.another(name, **config))
+        return made[-1]
+
+    yield start
+    for server in made:
+        server.stop()
+        stack.started.remove(server)
 
 
 @pytest.fixture
@@ -66,7 +81,7 @@ def roomy_stack(tmp_path, request):
 
 def _own_stack(tmp_path, request, **config):
     with Stack(tmp_path / "stack", **config) as stack:
-        _remember_logs(request, stack)
+        remember_logs(request, stack)
         stack.start().start_sluicegate()
         yield stack
 
@@ -167,7 +182,7 @@ def publish(started, media, tmp_path, request):
     return start
 
 
-def _remember_logs(request, stack: Stack) -> None:
+def remember_logs(request, stack: Stack) -> None:
     marks = {process: process.log_size() for process in stack.processes()}
     request.node.stash[LOGS] = (stack, marks)
 

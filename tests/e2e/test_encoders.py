@@ -28,8 +28,8 @@ def test_software_is_found_and_what_is_missing_has_a_reason():
         assert any(line.startswith(f"{name} ") for line in table.splitlines()), table
 
 
-def test_a_server_uses_the_encoder_that_it_was_told(stack, room, join, push):
-    server = stack.another("openh264", encoders=["openh264"])
+def test_a_server_uses_the_encoder_that_it_was_told(stack, room, join, push, another):
+    server = another("openh264", encoders=["openh264"])
     server.process.wait_for_log("encoders tried .*openh264", 1)
     server.wait_available(20)
     cast = broadcast.make(stack, room, server=server)

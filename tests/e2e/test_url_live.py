@@ -1,14 +1,21 @@
-"""Live streams that are pulled over RTMP and RTSP, through aliases: livekit-server takes http and https only."""
+"""Live streams that are pulled: RTMP and RTSP through aliases (livekit-server takes http and https), HLS, radios."""
 
+import statistics
 import time
 
 import pytest
-from harness import live, urls
+from harness import formats, hls, live, marks, radio, urls, wait
 from harness.clip import Clip
 
 PICTURE_S = 30
 END_S = 30
 FLUSHED_S = 2
+# ffmpeg writes three segments in real time.
+WRITTEN_S = 20
+STAND_STILL_S = 0.5
+LIP_SYNC_MS = 40
+# From its time to the one at which the room hears of it.
+MARK_S = 0.5
 # A server that seems to have room for everything: the pull comes to it.
 CHEAP = {f"{kind}_cpu_cost": 0.001 for kind in ("rtmp", "whip", "whip_bypass_transcoding", "url")} | {
     "min_idle_ratio": 0.001
@@ -20,6 +27,13 @@ ALIAS = "https://live.example.org"
 def small(media):
     """640 x 360, with pictures that refer to later ones."""
     return Clip(width=640, height=360, kbps=900).file(media)
+
+
+@pytest.fixture
+def files(started):
+    server = urls.Files()
+    started.append(server)
+    return server
 
 
 @pytest.fixture
@@ -79,3 +93,59 @@ def test_a_stream_that_breaks_off_comes_back_to_the_same_participant(stack, room
         stack.webhooks.wait(cast.id, "ingress_ended", END_S)
     finally:
         again.stop()
+
+
+@pytest.mark.parametrize("segments", ["ts", "fmp4"])
+def test_live_hls_goes_on_while_it_is_written(stack, room, join, files, small, tmp_path, started, segments):
+    folder = tmp_path / f"live-{segments}"
+    writer = hls.live(small, folder, tmp_path, fmp4=segments == "fmp4")
+    started.append(writer)
+    wait.until(lambda: len(list(folder.glob("index*.[tm]*s"))) >= 3, WRITTEN_S, "three segments")
+    viewer = join(stack, room)
+    cast = urls.pull(stack, room, files.folder(folder) + "index.m3u8")
+    viewer.wait_moving(PICTURE_S)
+    mark = viewer.mark()
+    # Ten seconds: from segment to segment, and past those that there were at the beginning.
+    viewer.wait_frame(PICTURE_S, mark, count=300)
+    viewer.assert_moving(mark)
+    gap, offsets = viewer.longest_gap(mark), viewer.sound_minus_picture(mark)
+    print(f"{segments}: longest gap {gap:.2f} s; sound after picture {[round(offset) for offset in offsets]} ms")
+    assert gap < STAND_STILL_S and abs(statistics.median(offsets)) <= LIP_SYNC_MS
+    assert cast.wait_live().video.width == 640
+    stack.api.delete(cast.id)
+    stack.webhooks.wait(cast.id, "ingress_ended", END_S)
+
+
+@pytest.mark.parametrize("sound", formats.RADIOS, ids=lambda sound: sound.name)
+def test_a_radio_is_heard_and_its_titles_are_told(stack, room, join, files, media, started, sound):
+    station = radio.Station(sound.file(media), formats.SECONDS, files_type(sound))
+    started.append(station)
+    viewer = join(stack, room)
+    cast = urls.pull(stack, room, files.serve(f"/{sound.name}", station))
+    viewer.wait("beep", PICTURE_S, count=4)
+    viewer.wait("data", PICTURE_S, lambda e: (e["topic"], e["text"]) == ("sluicegate.title", "First"))
+    station.title = "Zweites Stück"
+    viewer.wait("data", PICTURE_S, lambda e: (e["topic"], e["text"]) == ("sluicegate.title", "Zweites Stück"))
+    mark = viewer.mark()
+    viewer.wait("beep", PICTURE_S, since=mark, count=formats.SECONDS)
+    state = cast.wait_live()
+    assert (state.audio.mime_type, state.video.mime_type) == (sound.audio, "")
+    stack.api.delete(cast.id)
+    stack.webhooks.wait(cast.id, "ingress_ended", END_S)
+
+
+def files_type(sound) -> str:
+    return urls.TYPES[f".{sound.name.rpartition('.')[2]}"]
+
+
+def test_splices_of_a_stream_reach_the_room(stack, room, join, files, media):
+    clip = next(one for one in formats.FORMATS if one.name == "clip.ts").file(media).read_bytes()
+    marked = marks.put(clip, [marks.Splice(3, 4711, True), marks.Splice(5, 4711, False)])
+    viewer = join(stack, room)
+    cast = urls.pull(stack, room, files.serve("/marked.ts", urls.Page(marked, "video/mp2t")))
+    key = "ingress.outOfNetwork.eventID"
+    out = viewer.wait("attributes", PICTURE_S, lambda e: e["changed"].get(key) == "4711")
+    back = viewer.wait("attributes", PICTURE_S, lambda e: key in e["changed"] and not e["changed"][key])
+    print(f"splice to its end {back['t'] - out['t']:.2f} s")
+    assert abs(back["t"] - out["t"] - 2) < MARK_S
+    urls.wait_complete(cast, END_S)

@@ -11,21 +11,6 @@ ENDED_S = 5
 
 
 @pytest.fixture
-def another(stack):
-    """`another(name, **config)`: one more server on the bus, for one test."""
-    made = []
-
-    def start(name: str, **config):
-        made.append(stack.another(name, **config))
-        return made[-1]
-
-    yield start
-    for server in made:
-        server.stop()
-        stack.started.remove(server)
-
-
-@pytest.fixture
 def certificate(tmp_path):
     """Certificate and key of 127.0.0.1, which nobody vouches for."""
     files = tmp_path / "cert.pem", tmp_path / "key.pem"

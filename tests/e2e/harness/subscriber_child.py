@@ -62,6 +62,8 @@ class Subscriber:
         room.on("track_subscribed", self._subscribed)
         room.on("track_unsubscribed", self._unsubscribed)
         room.on("active_speakers_changed", lambda who: say("speakers", who=[one.identity for one in who]))
+        room.on("data_received", lambda it: say("data", topic=it.topic or "", text=it.data.decode(errors="replace")))
+        room.on("participant_attributes_changed", lambda changed, _who: say("attributes", changed=dict(changed)))
         room.on("reconnecting", lambda: say("reconnecting"))
         room.on("reconnected", lambda: say("reconnected"))
         room.on("disconnected", lambda reason: say("disconnected", reason=str(reason)))

@@ -3,7 +3,7 @@
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,23 +14,41 @@ from harness.broadcast import Broadcast
 from harness.stack import Sluicegate, Stack
 
 CHUNK = 64 * 1024
+TYPES = {
+    ".aac": "audio/aac",
+    ".avi": "video/x-msvideo",
+    ".flac": "audio/flac",
+    ".flv": "video/x-flv",
+    ".m3u8": "application/vnd.apple.mpegurl",
+    ".m4a": "audio/mp4",
+    ".m4s": "video/iso.segment",
+    ".mkv": "video/x-matroska",
+    ".mov": "video/quicktime",
+    ".mp3": "audio/mpeg",
+    ".mp4": "video/mp4",
+    ".ogg": "audio/ogg",
+    ".ts": "video/mp2t",
+    ".wav": "audio/wav",
+    ".webm": "video/webm",
+}
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A request: its path, its range header if any, and when it came."""
+    """A request: its path, its range header if any, whether it is for a radio's titles too, and when it came."""
 
     path: str
     range: str | None
     agent: str
+    titles: bool
     at: float
 
 
 @dataclass
 class Page:
-    """What is served at a path. `ranges`: parts are given. `length`: it says how long it is."""
+    """What is served at a path: an iterator's data as it comes. `ranges`: in parts. `length`: says how long it is."""
 
-    data: bytes | Path
+    data: bytes | Path | Iterator[bytes]
     type: str = "application/octet-stream"
     ranges: bool = True
     length: bool = True
@@ -40,10 +58,11 @@ class Page:
 
 
 class Files:
-    """Listens on a port that the OS picks. `serve` adds a page; what is not there is 404."""
+    """Listens on a port that the OS picks. `serve` adds a page, `folder` a folder; what is not there is 404."""
 
     def __init__(self):
         self.pages: dict[str, Page | Callable[[Asked], Page]] = {}
+        self.folders: dict[str, tuple[Path, bool]] = {}
         self.asked: list[Asked] = []
         self.stopping = threading.Event()
         files = self
@@ -71,6 +90,16 @@ class Files:
         self.pages[path] = Page(page) if isinstance(page, bytes | Path) else page
         return self.url(path)
 
+    def folder(self, folder: Path, ranges: bool = True) -> str:
+        """Serves what is in a folder when it is asked for, and returns the URL of that folder, with its slash."""
+        path = f"/{folder.name}{'' if ranges else '-whole'}/"
+        self.folders[path] = folder, ranges
+        return self.url(path)
+
+    def file(self, file: Path, ranges: bool = True) -> str:
+        """Serves a file with its neighbours."""
+        return self.folder(file.parent, ranges) + file.name
+
     def url(self, path: str, host: str = "127.0.0.1") -> str:
         return f"http://{host}:{self.server.server_port}{path}"
 
@@ -85,10 +114,18 @@ class Files:
 
     def _answer(self, request: BaseHTTPRequestHandler) -> None:
         path = request.path.partition("?")[0]
-        asked = Asked(path, request.headers["Range"], request.headers.get("User-Agent", ""), time.time())
+        of = request.headers
+        asked = Asked(path, of["Range"], of.get("User-Agent", ""), of["Icy-MetaData"] == "1", time.time())
         self.asked.append(asked)
-        page = self.pages.get(path, Page(b"no such file", status=404))
+        page = self.pages.get(path) or self._in_folder(path) or Page(b"no such file", status=404)
         page = page(asked) if callable(page) else page
+        if isinstance(page.data, Iterator):
+            self._head(request, page, page.status, {})
+            for piece in page.data:
+                if self.stopping.is_set():
+                    return
+                request.wfile.write(piece)
+            return
         data = page.data if isinstance(page.data, bytes) else page.data.read_bytes()
         first, last, status = 0, len(data) - 1, page.status
         wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", asked.range or "")
@@ -96,24 +133,35 @@ class Files:
             first, last = int(wanted[1]), min(int(wanted[2] or last), last)
             status = 206 if first < len(data) else 416
         part = data[first : last + 1]
-        request.send_response(HTTPStatus(status))
-        request.send_header("Content-Type", page.type)
-        for name, value in page.headers.items():
-            request.send_header(name, value)
-        if page.ranges:
-            request.send_header("Accept-Ranges", "bytes")
+        more = {}
         if status == 206:
-            request.send_header("Content-Range", f"bytes {first}-{last}/{len(data)}")
+            more["Content-Range"] = f"bytes {first}-{last}/{len(data)}"
         if status == 416:
-            request.send_header("Content-Range", f"bytes */{len(data)}")
-            part = b""
+            more["Content-Range"], part = f"bytes */{len(data)}", b""
         if page.length:
-            request.send_header("Content-Length", str(len(part)))
-        else:
-            request.send_header("Connection", "close")
-            request.close_connection = True
-        request.end_headers()
+            more["Content-Length"] = str(len(part))
+        self._head(request, page, status, more)
         self._write(request, part, page.bytes_per_second)
+
+    def _in_folder(self, path: str) -> Page | None:
+        name, slash, rest = path[1:].partition("/")
+        folder, ranges = self.folders.get(f"/{name}{slash}", (None, True))
+        file = folder and folder / rest
+        if not file or ".." in file.parts or not file.is_file():
+            return None
+        return Page(file, TYPES.get(file.suffix, "application/octet-stream"), ranges)
+
+    def _head(self, request: BaseHTTPRequestHandler, page: Page, status: int, more: dict[str, str]) -> None:
+        request.send_response(HTTPStatus(status))
+        headers = {"Content-Type": page.type} | page.headers | more
+        if page.ranges:
+            headers["Accept-Ranges"] = "bytes"
+        if "Content-Length" not in headers:
+            headers["Connection"] = "close"
+            request.close_connection = True
+        for name, value in headers.items():
+            request.send_header(name, value)
+        request.end_headers()
 
     def _write(self, request: BaseHTTPRequestHandler, data: bytes, bytes_per_second: float | None) -> None:
         began = time.monotonic()

@@ -1,0 +1,156 @@
+"""Every kind of file that a URL ingress plays, and HLS, from the first picture to COMPLETE."""
+
+import itertools
+import statistics
+from dataclasses import dataclass
+
+import pytest
+from conftest import IDLE_S, remember_logs
+from harness import broadcast, hls, urls
+from harness.formats import FORMATS, FRAMES, SECONDS, SOUNDS
+from harness.stack import Stack
+from harness.subscriber import Subscriber
+
+ONE_LAYER = "H264_720P_30FPS_1_LAYER"
+# From CreateIngress on a machine that plays three of them at once.
+LIVE_S, END_S = 20, SECONDS + 25
+# Contract: of the clip's length.
+PACE = 0.02
+LIP_SYNC_MS = 40
+# Of one file: libwebrtc leaves up to 30 ms as they are, and a clip has eight beeps.
+FILE_SYNC_MS = LIP_SYNC_MS + 30
+# What a subscriber may miss: it is let in to a track while that plays.
+JOIN_S = 3
+# The last pictures leave with the participant.
+LAST_FRAMES = 6
+
+
+# By how much the sound came after its picture in each film, ms.
+SYNC: dict[str, float] = {}
+
+
+@dataclass
+class Play:
+    """A URL that is played to a room of its own, and who watches."""
+
+    name: str
+    ingress_id: str
+    viewer: Subscriber
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    """Servers on which sessions seem cheap: several at a time."""
+    cheap = {"url_cpu_cost": 0.001, "min_idle_ratio": 0.001}
+    with Stack(tmp_path_factory.mktemp("formats"), cpu_cost=cheap) as stack:
+        stack.start().start_sluicegate()
+        yield stack
+
+
+@pytest.fixture
+def stack(many, request):
+    remember_logs(request, many)
+    many.sluicegate.wait_idle(IDLE_S)
+    return many
+
+
+@pytest.fixture(scope="module")
+def files():
+    made = urls.Files()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def play(stack, room, join):
+    """`play(name, url)`: an ingress that plays it, one layer, with a subscriber who is there before it."""
+    numbers = itertools.count(1)
+
+    def start(name: str, url: str) -> Play:
+        own = f"{room}-{next(numbers)}"
+        viewer = join(stack, own)
+        stack.sluicegate.wait_available(broadcast.ROOM_S)
+        return Play(name, stack.api.create(own, kind="URL", url=url, preset=ONE_LAYER).ingress_id, viewer)
+
+    return start
+
+
+def groups(of: list, size: int = 2) -> list:
+    """So many at once, for the sake of the clock."""
+    return [
+        pytest.param(of[at : at + size], id="+".join(one.name for one in of[at : at + size]))
+        for at in range(0, len(of), size)
+    ]
+
+
+@pytest.mark.parametrize("formats", groups(FORMATS))
+def test_films(stack, play, files, media, formats):
+    plays = [play(film.name, files.file(film.file(media))) for film in formats]
+    for film, one in zip(formats, plays, strict=True):
+        state = complete(stack, one)
+        assert (state.video.mime_type, state.audio.mime_type) == (film.video, film.audio), film.name
+        assert (state.video.width, state.video.height) == (640, 360), film.name
+        seen_to_the_end(one)
+
+
+def test_films_without_ranges(stack, play, files, media):
+    """Two of them have what is needed first at their end."""
+    films = [film for film in FORMATS if film.name in ("end.mp4", "clip.mov", "clip.mkv")]
+    for one in [play(film.name, files.file(film.file(media), ranges=False)) for film in films]:
+        complete(stack, one)
+        seen_to_the_end(one)
+
+
+@pytest.mark.parametrize("recordings", groups(hls.RECORDINGS))
+def test_recordings(stack, play, files, media, recordings):
+    for one in [play(record.name, files.folder(record.folder(media)) + "index.m3u8") for record in recordings]:
+        complete(stack, one)
+        seen_to_the_end(one)
+
+
+@pytest.mark.parametrize("sounds", groups(SOUNDS))
+def test_sounds(stack, play, files, media, sounds):
+    plays = [play(sound.name, files.file(sound.file(media))) for sound in sounds]
+    for sound, one in zip(sounds, plays, strict=True):
+        state = complete(stack, one)
+        assert (state.audio.mime_type, state.video.mime_type) == (sound.audio, ""), sound.name
+        tracks = one.viewer.select("subscribed")
+        assert [track["kind"] for track in tracks] == ["audio"], "a cover is no picture"
+        beeps = [beep["at"] for beep in one.viewer.select("beep")]
+        print(f"{sound.name}: beeps {[round(beep - beeps[0], 3) for beep in beeps]}")
+        assert len(beeps) >= SECONDS - JOIN_S, f"{one.name}: {beeps}"
+        assert abs((beeps[-1] - beeps[0]) / (len(beeps) - 1) - 1) <= PACE, f"{one.name}: {beeps}"
+
+
+def test_sound_and_pictures_are_together():
+    """Over all that was seen before."""
+    assert len(SYNC) > 1, "run the whole file"
+    print(dict(sorted(SYNC.items(), key=lambda item: item[1])))
+    assert abs(statistics.median(SYNC.values())) <= LIP_SYNC_MS, SYNC
+
+
+def complete(stack, one: Play):
+    """The last state of what was played to its end, and was said to be played once."""
+    state = stack.api.wait_status(one.ingress_id, "COMPLETE", LIVE_S + END_S)
+    assert not state.error, f"{one.name}: {state}"
+    stack.webhooks.wait(one.ingress_id, "ingress_ended", 5)
+    assert [hook.event for hook in stack.webhooks.of(one.ingress_id)] == ["ingress_started", "ingress_ended"], one.name
+    return state
+
+
+def seen_to_the_end(one: Play) -> None:
+    """All pictures from the first that was seen to the last of the clip, in its time, with its sound."""
+    frames = [frame for frame in one.viewer.frames() if frame["n"] is not None]
+    first, last = frames[0], frames[-1]
+    took, length = last["at"] - first["at"], (last["n"] - first["n"]) / 30
+    offsets = [round(offset) for offset in one.viewer.sound_minus_picture()]
+    print(f"{one.name}: {length:.2f} s took {took:.2f} s, from picture {first['n']}; sound after picture {offsets} ms")
+    assert first["n"] < 30 * JOIN_S, f"{one.name}: first seen is {first['n']}"
+    # Copied packets are cut at a decoding time, and one picture more is in there.
+    assert FRAMES - LAST_FRAMES <= last["n"] <= FRAMES, f"{one.name}: last seen is {last['n']}"
+    steps = one.viewer.counter_steps()
+    assert steps.count(1) > 0.9 * len(steps), f"{one.name}: {steps}"
+    assert abs(took - length) <= PACE * SECONDS, f"{one.name}: {length:.2f} s took {took:.2f} s"
+    median = statistics.median(offsets)
+    assert abs(median) <= FILE_SYNC_MS, f"{one.name}: {offsets}"
+    SYNC[one.name] = median
