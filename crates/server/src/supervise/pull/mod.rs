@@ -58,8 +58,8 @@ pub(super) struct Failure {
 /// What the reader has for the player.
 #[derive(Debug)]
 enum News {
-    /// What follows begins at zero again.
-    Item(Pace),
+    /// What follows begins at zero again, and comes over so many ways: of several, each has a kind of its own.
+    Item { pace: Pace, inputs: usize },
     /// There will be these kinds.
     Tracks { video: bool, audio: bool },
     /// To be given when it is due.
@@ -148,7 +148,8 @@ async fn take_apart(
     out: &mpsc::Sender<News>,
 ) -> Result<(), Failure> {
     // Nobody listens any more where it cannot be sent: the next unit finds that out, too.
-    let _ = out.send(News::Item(if job.live { Pace::Live } else { Pace::File })).await;
+    let pace = if job.live { Pace::Live } else { Pace::File };
+    let _ = out.send(News::Item { pace, inputs: job.inputs.len() }).await;
     // Ends with the item.
     let _titles = titles.map(|titles| AbortOnDropHandle::new(tokio::spawn(tell(titles, out.clone()))));
     let mut any = false;

@@ -36,6 +36,8 @@ pub(super) struct Player {
     given_up: CancellationToken,
     closed: CancellationToken,
     accepted: bool,
+    /// Of the item that is read.
+    inputs: usize,
     dry: u64,
 }
 
@@ -66,6 +68,7 @@ impl Player {
             given_up,
             closed: CancellationToken::new(),
             accepted: false,
+            inputs: 1,
             dry: 0,
         }
     }
@@ -139,7 +142,10 @@ impl Player {
     async fn hear(&mut self, news: News) -> bool {
         let now = Instant::now();
         match news {
-            News::Item(pace) => self.base = self.pacer.next_item(pace),
+            News::Item { pace, inputs } => {
+                self.inputs = inputs;
+                self.base = self.pacer.next_item(pace);
+            }
             News::Tracks { video, audio } => return self.describe(video, audio).await,
             News::Unit(unit) => {
                 let unit = later(unit, self.base);
@@ -156,7 +162,8 @@ impl Player {
     }
 
     async fn describe(&mut self, video: bool, audio: bool) -> bool {
-        self.pacer.expect(usize::from(video) + usize::from(audio));
+        // The first input speaks for itself alone.
+        self.pacer.expect((usize::from(video) + usize::from(audio)).max(self.inputs));
         let mail = self.ways.mail.clone();
         if !self.accepted {
             self.accepted = true;
