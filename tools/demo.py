@@ -26,7 +26,7 @@ from google.protobuf.json_format import MessageToDict  # noqa: E402
 from harness import ports, sources  # noqa: E402
 from harness.api import Api, status_name  # noqa: E402
 from harness.process import Process  # noqa: E402
-from harness.stack import API_KEY, API_SECRET, Livekit, Redis, Server, Sluicegate, livekit_binary  # noqa: E402
+from harness.stack import API_KEY, API_SECRET, NEVER_FULL, Livekit, Redis, Server, Sluicegate, livekit_binary  # noqa: E402
 
 ROOM = "demo"
 # Taken when they are free, so that a saved OBS profile works the next time.
@@ -98,9 +98,7 @@ class Demo:
         livekit = Livekit(self.logs, redis, self.rtmp_port, None, port=ports.preferred(LIVEKIT_PORT))
         self.livekit = self.run(livekit)
         # Encoder, server and viewer share one machine here: it is never as idle as a server's should be.
-        works = ("rtmp", "whip", "whip_bypass_transcoding", "url")
-        costs = {f"{work}_cpu_cost": 0.001 for work in works} | {"min_idle_ratio": 0.001}
-        config = {"whip_port": self.whip_port, "cpu_cost": costs}
+        config = {"whip_port": self.whip_port, "cpu_cost": NEVER_FULL}
         self.run(Sluicegate("sluicegate", self.logs, redis, livekit, self.rtmp_port, **config))
         self.api = Api(livekit.http, API_KEY, API_SECRET)
         self.undo.callback(self.api.stop)

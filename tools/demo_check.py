@@ -82,6 +82,9 @@ def main() -> None:
             started = descendants(demo.pid)
             demo.send(signal.SIGINT)
             code = demo.exit_code(END_S)
+        except Exception as error:
+            error.add_note(demo.tail())
+            raise
         finally:
             demo.stop(signal.SIGINT)
         left = [(pid, proc.program(pid)) for pid in started if proc.running(pid)]
@@ -95,4 +98,4 @@ if __name__ == "__main__":
     try:
         main()
     except (AssertionError, subprocess.SubprocessError) as error:
-        sys.exit(f"demo-check: {error}")
+        sys.exit("\n".join([f"demo-check: {error}", *getattr(error, "__notes__", [])]))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from harness import wait
 from harness.lines import Talker
+from harness.stack import NEVER_FULL
 
 from bench import clips, tree
 from bench.case import Figures, Options
@@ -23,13 +24,10 @@ from bench.steady import ONE_LAYER, ROOMY_ONE_LAYER
 GAP_MS = 100
 # 30 frames a second, but for a frame that falls out of the window.
 HELD_FPS = FPS - 1
-# Sessions seem cheap, so that what they really cost ends the case and not what they are taken to cost.
-CHEAP = {"rtmp_cpu_cost": 0.001, "url_cpu_cost": 0.001, "min_idle_ratio": 0.001}
-# A session that is refused for so long does not fit.
+# A session that is refused for so long does not fit. What sessions really cost ends the case, not what is guessed.
 ROOM_S = 20
 # After sessions are added, before their gaps count.
 SETTLE_S = 6
-
 
 PASSED = (2, 4, 8, 12, 16, 20, 25, 30, 35, 40, 50, 60)
 
@@ -103,7 +101,7 @@ class Fleet:
     """Sessions that run, their publisher and their subscribers."""
 
     def __init__(self, stage: Stage, options: Options, recipe: Recipe, preset: str):
-        self.stage, self.ingress, self.preset = stage, stage.ingress(cpu_cost=CHEAP), preset
+        self.stage, self.ingress, self.preset = stage, stage.ingress(cpu_cost=NEVER_FULL), preset
         self.rooms: list[str] = []
         publish = Talker("fleet", "bench.fleet_child", [str(options.clip(recipe))], stage.logs)
         self.publisher = stage.add(publish)

@@ -5,12 +5,12 @@ import os
 import subprocess
 
 from harness import broadcast
-from harness.stack import binaries
+from harness.stack import program
 
 
 def encoders(*arguments: str) -> str:
     env = {key: os.environ[key] for key in ("PATH", "HOME", "TMPDIR") if key in os.environ}
-    command = [str(binaries() / "sluicegate"), "encoders", *arguments]
+    command = [*program(), "encoders", *arguments]
     return subprocess.run(command, env=env, capture_output=True, text=True, timeout=90, check=True).stdout
 
 

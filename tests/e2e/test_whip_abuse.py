@@ -7,6 +7,7 @@ import time
 import pytest
 from harness import broadcast, proc, wait, whip_offers
 from harness.lines import Talker
+from harness.stack import NEVER_FULL
 from harness.whip_http import Resource
 
 PICTURE_S = 20
@@ -16,10 +17,6 @@ ABUSED_S = 60
 GAP_S = 0.1
 # What may stay of it, and what may be taken meanwhile. faults.md asks for 5 %, which is 0.8 MiB: glibc keeps pages.
 KEPT_MIB, MOST_MIB, BACK_S = 4, 32, 30
-# Sessions seem cheap, so that the machine is never full of them: what is turned away costs nothing.
-CHEAP = {f"{kind}_cpu_cost": 0.001 for kind in ("rtmp", "whip", "whip_bypass_transcoding", "url")} | {
-    "min_idle_ratio": 0.001
-}
 LOOK_S = 0.1
 # A whole request while others dawdle.
 ANSWERED_S = 1
@@ -49,7 +46,7 @@ class Memory:
 @pytest.fixture
 def server(stack):
     """Of its own: what it remembers of this address would hold off the other tests."""
-    made = stack.another("sluicegate-abused", cpu_cost=CHEAP)
+    made = stack.another("sluicegate-abused", cpu_cost=NEVER_FULL)
     made.wait_available(AVAILABLE_S)
     yield made
     made.stop()

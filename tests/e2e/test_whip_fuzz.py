@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from harness import broadcast, proc, whip_mutants, whip_offers
+from harness.stack import NEVER_FULL
 from harness.whip_http import Resource
 
 SEED, COUNT = 20261121, 2800
@@ -18,12 +19,11 @@ ANSWER_S = 5
 ANSWER_BYTES = 8192
 IDLE_S = 20
 KEPT_MIB = 8
-CHEAP = {"whip_bypass_transcoding_cpu_cost": 0.001, "min_idle_ratio": 0.001}
 
 
 @pytest.fixture
 def server(stack):
-    made = stack.another("sluicegate-fuzzed", cpu_cost=CHEAP)
+    made = stack.another("sluicegate-fuzzed", cpu_cost=NEVER_FULL)
     yield made
     made.stop()
     stack.started.remove(made)

@@ -164,6 +164,10 @@ impl Admission {
     }
 
     fn has_room(&self, now: Instant, demand: Demand, kept_free: f64) -> bool {
+        // Who sets 0 wants none to be refused, and everything else together may well take the whole machine for a moment.
+        if self.costs.of(demand.work) == Some(0.0) {
+            return true;
+        }
         // What was learned elsewhere must not keep a small machine from doing anything at all.
         if self.costs.of(demand.work).is_none() && self.active() == 0 {
             return true;
@@ -218,6 +222,18 @@ mod tests {
         drop(claim);
         assert_eq!(admission.active(), 0);
         assert!(admission.admit(now, RTMP()).is_ok());
+    }
+
+    #[test]
+    fn what_is_set_to_cost_nothing_is_never_refused() {
+        let (mut admission, now) = set(0.0, 2.0);
+        admission.observe(0.0, 0.0);
+        assert!(admission.available(now));
+        assert_eq!(admission.spare(now, RTMP()), Some(0.0));
+        assert!(admission.admit(now, RTMP()).is_ok());
+        admission.close();
+        assert!(!admission.available(now));
+        assert!(admission.admit(now, RTMP()).is_err());
     }
 
     #[test]

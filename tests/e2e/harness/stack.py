@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import urllib.error
 import urllib.request
@@ -15,6 +16,8 @@ from harness.webhooks import Webhooks
 API_KEY = "e2ekey"
 API_SECRET = "an-end-to-end-secret-of-over-32-characters"
 START_S = 20
+# For `cpu_cost`: sessions are taken whatever else the machine does.
+NEVER_FULL = {f"{kind}_cpu_cost": 0 for kind in ("rtmp", "whip", "whip_bypass_transcoding", "url")}
 # The metric with the number of sessions.
 ACTIVE = "livekit_ingress_requests"
 
@@ -25,6 +28,13 @@ def binaries() -> Path:
     """The folder of `sluicegate` and `sluicegate-worker`; SLUICEGATE_BIN_DIR names another."""
     target = Path(os.environ.get("CARGO_TARGET_DIR", REPO / "target"))
     return Path(os.environ.get("SLUICEGATE_BIN_DIR", target / "debug"))
+
+
+def program() -> list[str]:
+    """What starts Sluicegate; SLUICEGATE_RUNNER is a command that it is given to, which becomes it."""
+    binary = binaries() / "sluicegate"
+    assert binary.exists(), f"{binary} is missing: run `make build`"
+    return [*shlex.split(os.environ.get("SLUICEGATE_RUNNER", "")), str(binary)]
 
 
 def livekit_binary() -> str:
@@ -147,10 +157,8 @@ class Sluicegate(Server):
         } | config
 
     def start(self) -> None:
-        binary = binaries() / "sluicegate"
-        assert binary.exists(), f"{binary} is missing: run `make build`"
         env = {key: os.environ[key] for key in ("PATH", "HOME", "TMPDIR") if key in os.environ}
-        argv = [str(binary), "--config-body", json.dumps(self.config)]
+        argv = [*program(), "--config-body", json.dumps(self.config)]
         self.process = Process(self.name, argv, self.logs, env=env)
         wait.until(self._ready, START_S, self.process.tail)
 
