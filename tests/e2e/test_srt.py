@@ -3,6 +3,7 @@
 import pytest
 from harness import broadcast, ports, srt, urls, wait
 from harness.clip import Clip
+from harness.stack import NEVER_FULL
 
 PICTURE_S = 30
 END_S = 20
@@ -10,14 +11,15 @@ END_S = 20
 FRAMES = 240
 # Cheap to encode: what is missing is missing because of the network, not of the machine.
 SMALL = Clip(640, 360, kbps=1200)
+# What fits the default preset's top layer.
+PLAIN = Clip(kbps=2500, b_frames=0)
 
 
 @pytest.fixture(scope="module")
 def server(shared_stack):
     """One more server on the bus, with an SRT port."""
-    cheap = {"rtmp_cpu_cost": 0.001, "url_cpu_cost": 0.001, "min_idle_ratio": 0.001}
     port = ports.udp()
-    server = shared_stack.another("srt", srt_port=port, srt={"latency_ms": srt.LATENCY_MS}, cpu_cost=cheap)
+    server = shared_stack.another("srt", srt_port=port, srt={"latency_ms": srt.LATENCY_MS}, cpu_cost=NEVER_FULL)
     server.srt_port = port
     yield server
     server.stop()
@@ -61,6 +63,21 @@ def test_a_stream_over_a_bad_network_is_whole(program, cast, server, join, media
     assert key not in server.process.log_text()
 
 
+def test_pictures_that_fit_go_to_the_room_as_they_are(cast, server, join, media, started, tmp_path):
+    clip = PLAIN.file(media)
+    started.append(srt.ffmpeg(server.srt_port, cast.ingress.stream_key, clip, tmp_path))
+    viewer = join(cast.stack, cast.room)
+    viewer.wait_frame(PICTURE_S, w=1280)
+    passed = lambda: server.frames("high", "passed")  # noqa: E731
+    wait.until(lambda: passed() > 0, PICTURE_S, "the encoder's pictures pass")
+    # The subscriber has them a moment later.
+    wait.until(lambda: passed() > FRAMES, PICTURE_S, "more of them")
+    mark, encoded = viewer.mark(), server.frames("high")
+    viewer.wait_frame(PICTURE_S, mark, count=FRAMES)
+    assert set(viewer.counter_steps(mark)) == {1}, "every picture is there, once"
+    assert server.frames("high") == encoded
+
+
 def test_a_wrong_stream_id_is_refused_and_says_so(cast, server, clip, started, tmp_path):
     before = server.metric("sluicegate_refusals_total")
     sender = srt.ffmpeg(server.srt_port, "nobody-has-this-key", clip, tmp_path)
@@ -78,5 +95,45 @@ def test_an_srt_url_is_played(stack, server, room, join, clip, started, tmp_path
     cast = urls.pull(stack, room, f"srt://127.0.0.1:{port}?latency=500", server=server)
     viewer.wait_moving(PICTURE_S)
     cast.wait_live()
+    before = cast.wait_tracks()
+
+    # It vanishes, and is noticed by its silence; another one takes its place.
+    origin.kill()
+    mark = server.process.log_size()
+    server.process.wait_for_log("stream broke off", END_S, mark)
+    origin = srt.ffmpeg_listener(port, clip, tmp_path)
+    started.append(origin)
+    viewer.wait_frame(PICTURE_S, viewer.mark(), count=60)
+    assert cast.participant().sid == before.sid
     origin.stop()
     urls.wait_complete(cast, END_S)
+
+
+def test_a_second_encoder_on_a_live_key_takes_over(cast, server, join, media, started, tmp_path):
+    clip = SMALL.file(media)
+    first = srt.ffmpeg(server.srt_port, cast.ingress.stream_key, clip, tmp_path)
+    started.append(first)
+    viewer = join(cast.stack, cast.room)
+    viewer.wait_moving(PICTURE_S)
+    before = cast.wait_tracks()
+    started.append(srt.ffmpeg(server.srt_port, cast.ingress.stream_key, clip, tmp_path))
+    assert first.exit_code(END_S) != 0
+    viewer.wait_frame(PICTURE_S, viewer.mark(), count=60)
+    now = cast.participant()
+    assert (now.sid, {t.sid for t in now.tracks}) == (before.sid, {t.sid for t in before.tracks})
+    assert not viewer.select("unsubscribed")
+    assert not cast.stack.webhooks.of(cast.id, "ingress_ended")
+
+
+def test_a_passphrase_lets_in_who_has_it(stack, room, join, media, started, tmp_path, another):
+    port = ports.udp()
+    config = {"srt_port": port, "srt": {"passphrase": "correct-horse", "latency_ms": 500}}
+    cast = broadcast.make(stack, room, server=another("sluicegate-secret", **config))
+    clip, key = SMALL.file(media), cast.ingress.stream_key
+    for options in ("", "&passphrase=another-horse"):
+        refused = srt.ffmpeg(port, key, clip, tmp_path, options)
+        started.append(refused)
+        assert refused.exit_code(END_S) != 0
+    started.append(srt.ffmpeg(port, key, clip, tmp_path, "&passphrase=correct-horse"))
+    join(stack, room).wait_moving(PICTURE_S)
+    assert "horse" not in cast.server.process.log_text()

@@ -72,6 +72,20 @@ async fn packed_audio_lies_where_its_tag_says() {
 }
 
 #[tokio::test]
+async fn links_of_a_chain_follow_each_other() {
+    for codec in ["libvorbis", "libopus", "flac"] {
+        let link = |serial: u32| clip("ogg", &format!("{SOUND} -c:a {codec} -serial_offset {serial}"));
+        let chain = [link(1), link(2), link(3)].concat();
+        let heard = run(&[Source::stream(chain.into())], both()).await;
+        assert!(heard.ended, "{codec}: {:?}", heard.failed);
+        assert!(monotone(&heard, Kind::Audio), "{codec}");
+        let times: Vec<i64> = heard.of(Kind::Audio).iter().map(|packet| packet.pts.millis()).collect();
+        let gap = times.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
+        assert!((5_800..=6_200).contains(&heard.span_ms(Kind::Audio)) && gap < 150, "{codec}: {times:?}");
+    }
+}
+
+#[tokio::test]
 async fn it_begins_where_it_is_told_to() {
     let four = BOTH.replace("duration=2", "duration=4");
     let start = |ms| Start { start_at: Some(Duration::from_millis(ms)), ..both() };

@@ -1,14 +1,16 @@
-"""Puts SCTE 35 splices into a transport stream, which no program of Debian's does.
+"""Puts SCTE 35 splices and ID3 tags into a transport stream, which no program of Debian's does.
 
-ISO/IEC 13818-1 (packets, tables), SCTE 35 §9.7.3 (`splice_insert`).
+ISO/IEC 13818-1 (packets, tables, PES), SCTE 35 §9.7.3 (`splice_insert`).
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 PACKET = 188
-SPLICES = 0x1F0
+SPLICES, TAGS = 0x1F0, 0x1F1
 _SPLICE_STREAM = bytes([0x86, 0xE0 | SPLICES >> 8, SPLICES & 0xFF, 0xF0, 6, 5, 4]) + b"CUEI"
+_TAG_METADATA = bytes([0x26, 13, 0xFF, 0xFF]) + b"ID3 \xffID3 \x00\x0f"
+_TAG_STREAM = bytes([0x15, 0xE0 | TAGS >> 8, TAGS & 0xFF, 0xF0, len(_TAG_METADATA)]) + _TAG_METADATA
 
 
 @dataclass(frozen=True)
@@ -27,10 +29,29 @@ class Splice:
         return _section_packet(SPLICES, count, bytes([0xFC]) + (0x3000 | len(body) + 4).to_bytes(2) + body)
 
 
-def put(stream: bytes, marks: list[Splice]) -> bytes:
+@dataclass(frozen=True)
+class Tag:
+    """An ID3v2.4 tag with one TXXX frame, of that time."""
+
+    at: float
+    text: str
+
+    def packet(self, pts: int, count: int) -> bytes:
+        value = b"\x03\x00" + self.text.encode() + b"\x00"
+        frame = b"TXXX" + len(value).to_bytes(4) + bytes(2) + value
+        tag = b"ID3\x04\x00\x00" + bytes([0, 0, 0, len(frame)]) + frame
+        pes = b"\x00\x00\x01\xbd" + (len(tag) + 8).to_bytes(2) + bytes([0x84, 0x80, 5]) + _pts(pts) + tag
+        # An adaptation field fills the packet.
+        fill = PACKET - 4 - len(pes)
+        assert fill >= 2, "a tag is one packet"
+        field = bytes([fill - 1, 0]) + b"\xff" * (fill - 2)
+        return bytes([0x47, 0x40 | TAGS >> 8, TAGS & 0xFF, 0x30 | count]) + field + pes
+
+
+def put(stream: bytes, marks: list[Splice | Tag]) -> bytes:
     """The stream with those marks, each before the packet of the first picture that is not earlier."""
     table = _first_table(stream)
-    waiting, count, first = sorted(marks, key=lambda mark: mark.at), 0, None
+    waiting, counts, first = sorted(marks, key=lambda mark: mark.at), {Splice: 0, Tag: 0}, None
     pieces: list[bytes] = []
     for packet in _packets(stream):
         if _pid(packet) == table and packet[1] & 0x40:
@@ -40,8 +61,8 @@ def put(stream: bytes, marks: list[Splice]) -> bytes:
             first = pts if first is None else min(first, pts)
             while waiting and pts - first >= 90_000 * waiting[0].at:
                 mark = waiting.pop(0)
-                pieces.append(mark.packet(first + round(90_000 * mark.at), count % 16))
-                count += 1
+                pieces.append(mark.packet(first + round(90_000 * mark.at), counts[type(mark)] % 16))
+                counts[type(mark)] += 1
         pieces.append(packet)
     assert not waiting, f"the stream ends before {waiting}"
     return b"".join(pieces)
@@ -69,7 +90,7 @@ def _first_table(stream: bytes) -> int:
 def _with_streams(packet: bytes) -> bytes:
     at = _payload(packet) + 1
     length = (packet[at + 1] & 0x0F) << 8 | packet[at + 2]
-    section = packet[at : at + 3 + length - 4] + _SPLICE_STREAM
+    section = packet[at : at + 3 + length - 4] + _SPLICE_STREAM + _TAG_STREAM
     # Its own length counts what follows, the check sum too.
     section = section[:1] + (0xB000 | len(section) + 1).to_bytes(2) + section[3:]
     return _section_packet(_pid(packet), packet[3] & 0x0F, section)
@@ -87,6 +108,12 @@ def _video_pts(packet: bytes) -> int | None:
         return None
     a, b, c, d, e = payload[9:14]
     return (a >> 1 & 7) << 30 | b << 22 | c >> 1 << 15 | d << 7 | e >> 1
+
+
+def _pts(pts: int) -> bytes:
+    return bytes(
+        [0x21 | pts >> 29 & 0x0E, pts >> 22 & 0xFF, pts >> 14 & 0xFE | 1, pts >> 7 & 0xFF, pts << 1 & 0xFE | 1]
+    )
 
 
 def _crc(data: bytes) -> int:

@@ -175,6 +175,13 @@ impl Ways {
         self.feed.wants_keyframe(now)
     }
 
+    /// The source says which kinds will come.
+    pub(super) async fn promise(&self, id: SourceId, video: bool, audio: bool) {
+        for (_, kind) in [(video, Kind::Video), (audio, Kind::Audio)].into_iter().filter(|(is, _)| *is) {
+            self.mail.input(Input::SourceFormat { source: id, kind }).await;
+        }
+    }
+
     /// What came at `now` goes to the worker, or past it.
     pub(super) async fn take(
         &self,

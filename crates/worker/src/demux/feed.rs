@@ -79,7 +79,7 @@ impl Feed {
         self.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the bytes of this section say of its times and cues, so far.
+    /// What the bytes of this section say of its times and marks, so far.
     pub(crate) fn raw(&self) -> MutexGuard<'_, raw::Reader> {
         self.raw.lock().unwrap_or_else(PoisonError::into_inner)
     }

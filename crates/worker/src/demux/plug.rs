@@ -56,7 +56,6 @@ impl Plugger {
         let result = match way {
             Way::Container(factory) if self.depth < DEEPEST => self.container(pad, factory),
             Way::Track(kind, parser) => self.track(pad, kind, parser),
-            Way::Id3 => self.id3(pad),
             Way::Unsupported(kind) => {
                 self.shared.sorter().refuse(kind, fields);
                 self.ignore(pad)
@@ -183,19 +182,6 @@ impl Plugger {
             shared.act(outcomes);
             gst::PadProbeReturn::Ok
         });
-    }
-
-    fn id3(&self, pad: &gst::Pad) -> Result<(), glib::BoolError> {
-        let shared = self.shared.clone();
-        pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
-            if let Some(buffer) = info.buffer() {
-                let segment = pad.sticky_event::<gst::event::Segment>(0);
-                let outcomes = shared.sorter().id3(segment.as_ref().map(|segment| segment.segment()), buffer);
-                shared.act(outcomes);
-            }
-            gst::PadProbeReturn::Ok
-        });
-        self.ignore(pad)
     }
 }
 

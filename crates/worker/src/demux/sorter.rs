@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use gstreamer as gst;
 use media::{Codec, Format, Kind, MediaTime, Packet, Unit};
 use pipeline::{
@@ -13,7 +12,8 @@ use pipeline::{
 use super::{
     codec,
     feed::Feed,
-    stream::{Stream, running_time, track, turn},
+    raw,
+    stream::{Stream, track, turn},
     time::{Anchor, Anchors},
 };
 
@@ -124,6 +124,11 @@ impl Sorter {
     pub(crate) fn add(&mut self, kind: Kind) -> Option<usize> {
         if !self.wants.kind(kind) {
             return None;
+        }
+        // Another link of a chained file (Ogg, RFC 3533 §4), whose times begin anew: it follows the one before.
+        if !self.streams.is_empty() && self.streams.iter().all(|stream| stream.over) {
+            let end = self.lasts.video.max(self.lasts.audio);
+            (self.clock.base, self.clock.at) = (None, end.map_or(self.clock.at, MediaTime::nanos));
         }
         self.streams.push(Stream::new(kind));
         Some(self.streams.len() - 1)
@@ -327,7 +332,7 @@ impl Sorter {
         if packets.is_empty() {
             return Vec::new();
         }
-        let mut out = self.cues();
+        let mut out = self.marks();
         self.flowed = true;
         let stream = &mut self.streams[id];
         let id = track(stream.kind);
@@ -358,26 +363,24 @@ impl Sorter {
         out
     }
 
-    /// The cues that have come by.
-    fn cues(&mut self) -> Vec<Outcome> {
+    /// The marks that have come by.
+    fn marks(&mut self) -> Vec<Outcome> {
         let Some(zero) = self.clock.raw else { return Vec::new() };
-        let cues = std::mem::take(&mut self.feed.raw().cues);
-        let mark = |cue: super::raw::Cue| {
-            let after = cue.at.map_or(0, |at| super::raw::difference(at, zero.raw, zero.wraps));
-            let at = MediaTime::from_nanos(zero.at.saturating_add(after));
-            let super::raw::Cue { event_id, out_of_network, cancelled, duration, .. } = cue;
-            let what = What::Splice { event_id, out_of_network, cancelled, duration };
-            Outcome::Send(Event::Mark(Mark { at, what }))
+        let marks = std::mem::take(&mut self.feed.raw().marks);
+        let place = |mark: raw::Mark| {
+            let (at, what) = match mark {
+                raw::Mark::Id3 { at, tag } => (Some(at), What::Id3(tag.into())),
+                raw::Mark::Cue(raw::Cue { at, event_id, out_of_network, cancelled, duration }) => {
+                    (at, What::Splice { event_id, out_of_network, cancelled, duration })
+                }
+            };
+            let after = at.map_or(0, |at| raw::difference(at, zero.raw, zero.wraps));
+            Outcome::Send(Event::Mark(Mark {
+                at: MediaTime::from_nanos(zero.at.saturating_add(after)),
+                what,
+            }))
         };
-        cues.into_iter().map(mark).collect()
-    }
-
-    /// An ID3 tag of a stream of such.
-    pub(crate) fn id3(&mut self, segment: Option<&gst::Segment>, buffer: &gst::BufferRef) -> Vec<Outcome> {
-        let Ok(map) = buffer.map_readable() else { return Vec::new() };
-        let segment = segment.and_then(|segment| segment.downcast_ref::<gst::ClockTime>());
-        let at = segment.zip(buffer.pts()).and_then(|(segment, pts)| running_time(segment, pts));
-        vec![self.mark(at, What::Id3(Bytes::copy_from_slice(&map)))]
+        marks.into_iter().map(place).collect()
     }
 
     /// A mark at this running time, or at the start of the section.

@@ -84,10 +84,7 @@ pub(crate) fn track(kind: Kind) -> TrackId {
 }
 
 /// ns; negative before the segment.
-pub(crate) fn running_time(
-    segment: &gst::FormattedSegment<gst::ClockTime>,
-    time: gst::ClockTime,
-) -> Option<i64> {
+fn running_time(segment: &gst::FormattedSegment<gst::ClockTime>, time: gst::ClockTime) -> Option<i64> {
     let running = segment.to_running_time_full(time)?;
     let nanos = i64::try_from(running.abs().nseconds()).ok()?;
     Some(if running.is_negative() { -nanos } else { nanos })

@@ -1,11 +1,11 @@
 //! What a section's own bytes say of its times, which GStreamer's demuxers move: two renditions of one programme are laid side
-//! by side with them. And the cues among them.
+//! by side with them. And the marks among them.
 
 mod id3;
 mod mp4;
 mod ts;
 
-pub(crate) use ts::Cue;
+pub(crate) use ts::{Cue, Mark};
 
 /// A stream is known by its first bytes, or not at all.
 const ENOUGH: usize = 4 * 1024;
@@ -19,7 +19,7 @@ pub(crate) struct Reader {
     next: u64,
     stream: Stream,
     firsts: Firsts,
-    pub(crate) cues: Vec<Cue>,
+    pub(crate) marks: Vec<Mark>,
 }
 
 #[derive(Debug)]
@@ -108,7 +108,7 @@ impl Reader {
     fn go_on(&mut self, data: &[u8]) {
         match &mut self.stream {
             Stream::Ts(reader) => {
-                reader.take(data, &mut self.cues);
+                reader.take(data, &mut self.marks);
                 self.firsts = reader.firsts();
             }
             Stream::Mp4(reader) => {

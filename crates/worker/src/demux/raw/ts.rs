@@ -1,4 +1,4 @@
-//! MPEG-TS (ISO/IEC 13818-1): first presentation times, and SCTE 35 cues.
+//! MPEG-TS (ISO/IEC 13818-1): first presentation times, SCTE 35 cues, and ID3 tags (which GStreamer 1.22 leaves out).
 
 use std::time::Duration;
 
@@ -11,6 +11,21 @@ const SECTION: usize = 4096;
 
 /// ISO/IEC 13818-1 has no type for it: SCTE 35 §8.1.
 const SCTE_35: u8 = 0x86;
+
+/// Metadata in PES packets (ISO/IEC 13818-1 table 2-34): ID3 tags among them, as HLS has them (RFC 8216 has none of it; Apple's "Timed
+/// Metadata for HTTP Live Streaming" does).
+const METADATA: u8 = 0x15;
+
+/// What a stream carries beside pictures and sound.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Mark {
+    Cue(Cue),
+    /// A whole tag, and ns on the stream's own clock.
+    Id3 {
+        at: i64,
+        tag: Vec<u8>,
+    },
+}
 
 /// A `splice_insert` (SCTE 35 §9.7.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +47,8 @@ pub(super) struct Reader {
     program: Section,
     cue_pid: Option<u16>,
     cue: Section,
+    tag_pid: Option<u16>,
+    tag: Pes,
 }
 
 /// Whether these bytes begin a transport stream.
@@ -49,7 +66,7 @@ impl Reader {
         Firsts { wraps: true, ..self.firsts }
     }
 
-    pub(super) fn take(&mut self, data: &[u8], cues: &mut Vec<Cue>) {
+    pub(super) fn take(&mut self, data: &[u8], marks: &mut Vec<Mark>) {
         let mut data = data;
         if !self.rest.is_empty() {
             let (head, tail) = data.split_at(data.len().min(PACKET - self.rest.len()));
@@ -58,13 +75,13 @@ impl Reader {
                 return;
             }
             let whole = std::mem::take(&mut self.rest);
-            self.packet(&whole, cues);
+            self.packet(&whole, marks);
             data = tail;
         }
         while let Some(start) = data.iter().position(|byte| *byte == 0x47) {
             data = &data[start..];
             let Some((packet, tail)) = data.split_at_checked(PACKET) else { break };
-            self.packet(packet, cues);
+            self.packet(packet, marks);
             data = tail;
         }
         if data.first() == Some(&0x47) {
@@ -72,7 +89,7 @@ impl Reader {
         }
     }
 
-    fn packet(&mut self, packet: &[u8], cues: &mut Vec<Cue>) {
+    fn packet(&mut self, packet: &[u8], marks: &mut Vec<Mark>) {
         let pid = u16::from_be_bytes([packet[1] & 0x1f, packet[2]]);
         let start = packet[1] & 0x40 != 0;
         let payload = match packet[3] >> 4 & 3 {
@@ -84,12 +101,16 @@ impl Reader {
             self.programs(payload);
         } else if Some(pid) == self.table {
             if let Some(section) = self.program.take(start, payload) {
-                self.cue_pid = streams(&section).find(|(kind, _)| *kind == SCTE_35).map(|(_, pid)| pid);
+                let of = |wanted| streams(&section).find(|(kind, _)| *kind == wanted).map(|(_, pid)| pid);
+                (self.cue_pid, self.tag_pid) = (of(SCTE_35), of(METADATA));
             }
         } else if Some(pid) == self.cue_pid {
             if let Some(cue) = self.cue.take(start, payload).and_then(|section| splice(&section)) {
-                cues.push(Cue { at: cue.at.or(self.newest), ..cue });
+                marks.push(Mark::Cue(Cue { at: cue.at.or(self.newest), ..cue }));
             }
+        } else if Some(pid) == self.tag_pid {
+            let taken = self.tag.take(start, payload);
+            marks.extend(taken.map(|(at, tag)| Mark::Id3 { at, tag }));
         } else if start {
             self.pes(payload);
         }
@@ -152,6 +173,32 @@ impl Section {
         let whole = self.0.get(..length)?.to_vec();
         self.0.clear();
         (crc(&whole) == 0).then_some(whole)
+    }
+}
+
+/// Puts a tag's PES packet together, whose length has 16 bits.
+#[derive(Debug, Default)]
+struct Pes(Vec<u8>);
+
+impl Pes {
+    /// The tag in it and its time, when it is whole.
+    fn take(&mut self, start: bool, payload: &[u8]) -> Option<(i64, Vec<u8>)> {
+        if start {
+            self.0.clear();
+        } else if self.0.is_empty() {
+            return None;
+        }
+        self.0.extend_from_slice(payload);
+        let length = 6 + usize::from(u16::from_be_bytes([*self.0.get(4)?, *self.0.get(5)?]));
+        if self.0.len() < length {
+            return None;
+        }
+        let mut whole = std::mem::take(&mut self.0);
+        whole.truncate(length);
+        let data = whole.get(9 + usize::from(*whole.get(8)?)..)?;
+        // Some put the header of a metadata access unit before it.
+        let tag = [0, 5].into_iter().filter_map(|skip| data.get(skip..)).find(|tag| tag.starts_with(b"ID3"));
+        pts(&whole).zip(tag.map(<[u8]>::to_vec))
     }
 }
 
@@ -267,10 +314,10 @@ mod tests {
             parts.into_iter().flat_map(|(pid, payload)| packet(pid, true, payload)).collect();
         assert!(is_ts(&stream));
         for step in [1, 7, 188, 1000] {
-            let (mut reader, mut cues) = (Reader::default(), Vec::new());
-            stream.chunks(step).for_each(|piece| reader.take(piece, &mut cues));
+            let (mut reader, mut marks) = (Reader::default(), Vec::new());
+            stream.chunks(step).for_each(|piece| reader.take(piece, &mut marks));
             assert_eq!(reader.firsts().video, Some(nanos(0xbf << 7 | 0x10)), "in pieces of {step}");
-            let [cue] = cues[..] else { panic!("{cues:?}") };
+            let [Mark::Cue(cue)] = marks[..] else { panic!("{marks:?}") };
             assert_eq!((cue.event_id, cue.out_of_network, cue.cancelled), (0x4800_008f, true, false));
             assert_eq!(cue.at, Some(nanos(0x0_7369_c02e)));
             assert_eq!(cue.duration.unwrap().as_millis(), 60_293);
@@ -284,11 +331,31 @@ mod tests {
         assert_eq!(Section::default().take(true, &[&[0][..], &broken].concat()), None);
     }
 
+    #[test]
+    fn a_tag_over_several_packets_is_put_together() {
+        let tag = [&b"ID3"[..], &[7; 250]].concat();
+        let header = [0, 0, 1, 0xbd, 0, 0, 0x84, 0x80, 5, 0x21, 0, 1, 0xbf, 0x21];
+        for wrapper in [&[][..], &[1, 2, 3, 4, 5]] {
+            let mut pes = [&header[..], wrapper, &tag].concat();
+            let length = u16::try_from(pes.len() - 6).unwrap().to_be_bytes();
+            pes[4..6].copy_from_slice(&length);
+            let mut pieces = pes.chunks(150);
+            let mut reader = Reader { tag_pid: Some(9), ..Reader::default() };
+            let mut marks = Vec::new();
+            reader.take(&packet(9, true, pieces.next().unwrap()), &mut marks);
+            assert_eq!(marks, [], "not whole");
+            reader.take(&packet(9, false, pieces.next().unwrap()), &mut marks);
+            assert_eq!(marks, [Mark::Id3 { at: nanos(0xbf << 7 | 0x10), tag: tag.clone() }]);
+            assert_eq!(reader.firsts().audio, None, "it is no sound");
+        }
+    }
+
     proptest! {
         #[test]
         fn garbage_never_panics(stream in vec(any::<u8>(), 0..2000), step in 1_usize..400) {
-            let (mut reader, mut cues) = (Reader { table: Some(5), cue_pid: Some(6), ..Reader::default() }, Vec::new());
-            stream.chunks(step).for_each(|piece| reader.take(piece, &mut cues));
+            let (table, cue_pid, tag_pid) = (Some(5), Some(6), Some(7));
+            let (mut reader, mut marks) = (Reader { table, cue_pid, tag_pid, ..Reader::default() }, Vec::new());
+            stream.chunks(step).for_each(|piece| reader.take(piece, &mut marks));
             let _ = splice(&stream);
             let _ = streams(&stream).count();
         }
