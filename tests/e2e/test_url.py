@@ -11,6 +11,7 @@ import time
 import pytest
 from harness import proc, urls, wait
 from harness.clip import Clip
+from harness.stack import NEVER_FULL
 from livekit.api import TwirpError
 
 FPS = Clip().fps
@@ -28,17 +29,6 @@ REPORTED_S = 30
 STAND_STILL_S = 1
 # Faults row 30.
 MOST_MIB = 512
-# A server that seems to have room for everything.
-CHEAP = {f"{kind}_cpu_cost": 0.001 for kind in ("rtmp", "whip", "whip_bypass_transcoding", "url")} | {
-    "min_idle_ratio": 0.001
-}
-
-
-@pytest.fixture
-def files(started):
-    server = urls.Files()
-    started.append(server)
-    return server
 
 
 @pytest.fixture(scope="session")
@@ -205,7 +195,7 @@ def test_a_list_is_played_twice_by_one_participant(stack, room, join, files, cli
 
 
 def test_the_server_with_more_room_plays_and_its_death_starts_nothing_twice(stack, room, join, files, film, another):
-    roomy = another("sluicegate-roomy", cpu_cost=CHEAP)
+    roomy = another("sluicegate-roomy", cpu_cost=NEVER_FULL)
     page = urls.Page(film, "video/mp4")
     url = files.serve("/film.mp4", page)
     viewer = join(stack, room)
@@ -230,3 +220,24 @@ def test_the_server_with_more_room_plays_and_its_death_starts_nothing_twice(stac
     assert active(stack.sluicegate) == 1
     stack.api.delete(again.id)
     wait.until(lambda: active(stack.sluicegate) == 0, END_S, "the end of the second one")
+
+
+@pytest.mark.parametrize("signals", [[signal.SIGTERM], [signal.SIGTERM, signal.SIGTERM]], ids=["drained", "now"])
+def test_a_file_is_played_to_its_end_while_its_server_drains_unless_that_is_told_to_stop(
+    stack, room, join, files, film, another, signals
+):
+    server = another("sluicegate-draining", cpu_cost=NEVER_FULL)
+    viewer = join(stack, room)
+    cast = urls.pull(stack, room, files.serve("/film.mp4", urls.Page(film, "video/mp4")), server=server)
+    viewer.wait_moving(PICTURE_S)
+    for number in signals:
+        mark = server.process.log_size()
+        server.process.send(number)
+        server.process.wait_for_log(r"shutting down", 5, mark)
+    if len(signals) == 1:
+        done = stack.api.wait_status(cast.id, "COMPLETE", SECONDS + END_S)
+        assert not done.error and max(event["n"] or 0 for event in viewer.frames()) >= FPS * SECONDS - 6
+    else:
+        assert "shutting down" in stack.api.wait_status(cast.id, "ERROR", END_S).error
+    assert server.process.exit_code(END_S) == 0
+    assert cast.participant() is None

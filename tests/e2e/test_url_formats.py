@@ -8,12 +8,12 @@ import pytest
 from conftest import IDLE_S, remember_logs
 from harness import broadcast, hls, urls
 from harness.formats import FORMATS, FRAMES, SECONDS, SOUNDS
-from harness.stack import Stack
+from harness.stack import NEVER_FULL, Stack
 from harness.subscriber import Subscriber
 
 ONE_LAYER = "H264_720P_30FPS_1_LAYER"
-# From CreateIngress on a machine that plays three of them at once.
-LIVE_S, END_S = 20, SECONDS + 25
+# From CreateIngress, on a machine that plays several of them at once.
+END_S = SECONDS + 45
 # Contract: of the clip's length.
 PACE = 0.02
 LIP_SYNC_MS = 40
@@ -40,9 +40,8 @@ class Play:
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory):
-    """Servers on which sessions seem cheap: several at a time."""
-    cheap = {"url_cpu_cost": 0.001, "min_idle_ratio": 0.001}
-    with Stack(tmp_path_factory.mktemp("formats"), cpu_cost=cheap) as stack:
+    """Servers that take several sessions at a time."""
+    with Stack(tmp_path_factory.mktemp("formats"), cpu_cost=NEVER_FULL) as stack:
         stack.start().start_sluicegate()
         yield stack
 
@@ -75,12 +74,10 @@ def play(stack, room, join):
     return start
 
 
-def groups(of: list, size: int = 2) -> list:
-    """So many at once, for the sake of the clock."""
-    return [
-        pytest.param(of[at : at + size], id="+".join(one.name for one in of[at : at + size]))
-        for at in range(0, len(of), size)
-    ]
+def groups(of: list) -> list:
+    """Two at once, for the sake of the clock."""
+    pairs = [of[at : at + 2] for at in range(0, len(of), 2)]
+    return [pytest.param(pair, id="+".join(one.name for one in pair)) for pair in pairs]
 
 
 @pytest.mark.parametrize("formats", groups(FORMATS))
@@ -131,7 +128,7 @@ def test_sound_and_pictures_are_together():
 
 def complete(stack, one: Play):
     """The last state of what was played to its end, and was said to be played once."""
-    state = stack.api.wait_status(one.ingress_id, "COMPLETE", LIVE_S + END_S)
+    state = stack.api.wait_status(one.ingress_id, "COMPLETE", END_S)
     assert not state.error, f"{one.name}: {state}"
     stack.webhooks.wait(one.ingress_id, "ingress_ended", 5)
     assert [hook.event for hook in stack.webhooks.of(one.ingress_id)] == ["ingress_started", "ingress_ended"], one.name

@@ -6,6 +6,7 @@ import time
 import pytest
 from harness import formats, hls, live, marks, radio, urls, wait
 from harness.clip import Clip
+from harness.stack import NEVER_FULL
 
 PICTURE_S = 30
 END_S = 30
@@ -16,10 +17,8 @@ STAND_STILL_S = 0.5
 LIP_SYNC_MS = 40
 # From its time to the one at which the room hears of it.
 MARK_S = 0.5
-# A server that seems to have room for everything: the pull comes to it.
-CHEAP = {f"{kind}_cpu_cost": 0.001 for kind in ("rtmp", "whip", "whip_bypass_transcoding", "url")} | {
-    "min_idle_ratio": 0.001
-}
+# A stream that stopped is asked for again for so long.
+OUTAGE_S = 35
 ALIAS = "https://live.example.org"
 
 
@@ -27,13 +26,6 @@ ALIAS = "https://live.example.org"
 def small(media):
     """640 x 360, with pictures that refer to later ones."""
     return Clip(width=640, height=360, kbps=900).file(media)
-
-
-@pytest.fixture
-def files(started):
-    server = urls.Files()
-    started.append(server)
-    return server
 
 
 @pytest.fixture
@@ -48,7 +40,7 @@ def puller(stack, tmp_path, small):
         f"{ALIAS}/udp/": f"rtsp://127.0.0.1:{udp}/",
         f"{ALIAS}/inside/": "rtmp://10.1.2.3/live/",
     }
-    server = stack.another("sluicegate-live", cpu_cost=CHEAP, url={"allow": ["127.0.0.1"], "alias": alias})
+    server = stack.another("sluicegate-live", cpu_cost=NEVER_FULL, url={"allow": ["127.0.0.1"], "alias": alias})
     server.rtmp_source = started[0]
     yield server
     server.stop()
@@ -118,7 +110,7 @@ def test_live_hls_goes_on_while_it_is_written(stack, room, join, files, small, t
 
 @pytest.mark.parametrize("sound", formats.RADIOS, ids=lambda sound: sound.name)
 def test_a_radio_is_heard_and_its_titles_are_told(stack, room, join, files, media, started, sound):
-    station = radio.Station(sound.file(media), formats.SECONDS, files_type(sound))
+    station = radio.Station(sound.file(media), formats.SECONDS * sound.links)
     started.append(station)
     viewer = join(stack, room)
     cast = urls.pull(stack, room, files.serve(f"/{sound.name}", station))
@@ -134,18 +126,37 @@ def test_a_radio_is_heard_and_its_titles_are_told(stack, room, join, files, medi
     stack.webhooks.wait(cast.id, "ingress_ended", END_S)
 
 
-def files_type(sound) -> str:
-    return urls.TYPES[f".{sound.name.rpartition('.')[2]}"]
+def test_a_radio_that_stops_is_asked_for_again_until_its_server_has_it_no_more(
+    stack, room, join, files, media, started
+):
+    sound = formats.RADIOS[0]
+    station = radio.Station(sound.file(media), formats.SECONDS)
+    started.append(station)
+    viewer = join(stack, room)
+    cast = urls.pull(stack, room, files.serve("/radio.mp3", station))
+    viewer.wait("beep", PICTURE_S, count=2)
+    before = cast.wait_tracks(1)
+    station.cut()
+    # What was ahead is played meanwhile.
+    wait.until(lambda: len(files.requests("/radio.mp3")) == 2, OUTAGE_S, "that it is asked for again")
+    viewer.wait("beep", PICTURE_S, since=viewer.mark(), count=2 * radio.BURST_S)
+    now = cast.participant()
+    assert (now.sid, {t.sid for t in now.tracks}) == (before.sid, {t.sid for t in before.tracks})
+    station.stop()
+    urls.wait_complete(cast, OUTAGE_S + END_S)
+    assert len(files.requests("/radio.mp3")) > 5
 
 
-def test_splices_of_a_stream_reach_the_room(stack, room, join, files, media):
+def test_splices_and_tags_of_a_stream_reach_the_room(stack, room, join, files, media):
     clip = next(one for one in formats.FORMATS if one.name == "clip.ts").file(media).read_bytes()
-    marked = marks.put(clip, [marks.Splice(3, 4711, True), marks.Splice(5, 4711, False)])
+    marked = marks.put(clip, [marks.Tag(2, "hello"), marks.Splice(3, 4711, True), marks.Splice(5, 4711, False)])
     viewer = join(stack, room)
     cast = urls.pull(stack, room, files.serve("/marked.ts", urls.Page(marked, "video/mp2t")))
     key = "ingress.outOfNetwork.eventID"
+    tag = viewer.wait("data", PICTURE_S, lambda e: e["topic"] == "sluicegate.id3")
     out = viewer.wait("attributes", PICTURE_S, lambda e: e["changed"].get(key) == "4711")
     back = viewer.wait("attributes", PICTURE_S, lambda e: key in e["changed"] and not e["changed"][key])
-    print(f"splice to its end {back['t'] - out['t']:.2f} s")
-    assert abs(back["t"] - out["t"] - 2) < MARK_S
+    print(f"tag to splice {out['t'] - tag['t']:.2f} s, splice to its end {back['t'] - out['t']:.2f} s")
+    assert tag["text"].startswith("ID3") and "hello" in tag["text"]
+    assert abs(out["t"] - tag["t"] - 1) < MARK_S and abs(back["t"] - out["t"] - 2) < MARK_S
     urls.wait_complete(cast, END_S)

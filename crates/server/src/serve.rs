@@ -53,7 +53,6 @@ pub async fn serve(config: Config, worker: PathBuf) -> Result<()> {
         .prefix("sluicegate-")
         .tempdir()
         .context("make a folder for the plugin registry")?;
-    let srt_program = srt::program(&worker);
     let launch = Launch::new(worker, folder.path().join("registry.bin"));
     // The two slow starts do not wait for each other.
     let (encoders, bus) =
@@ -63,6 +62,7 @@ pub async fn serve(config: Config, worker: PathBuf) -> Result<()> {
     let publishers = whip::listen(&config, &health).await?;
     let mut shared = shared(&config, &bus, (launch, encoders), &metrics).await?;
     shared.whip = publishers.as_ref().map(intake::whip::Listener::resources);
+    let srt_program = shared.srt.program.clone();
     let (io, reporters) = (shared.io.clone(), shared.reporters.clone());
     let wills = Arc::new(bus::Wills::new(bus.clone(), io, reporters, id, unix_nanos));
     let supervisor = Supervisor::new(shared);
@@ -91,7 +91,6 @@ pub async fn serve(config: Config, worker: PathBuf) -> Result<()> {
     stop.cancel();
     while tasks.join_next().await.is_some() {}
     close(supervisor, &wills).await;
-    drop(wills);
     bus.close().await;
     tracing::info!("ended");
     Ok(())

@@ -19,24 +19,35 @@ _AAC = ("-c:a", "aac", "-b:a", "128k")
 
 @dataclass(frozen=True)
 class Format:
-    """One file: its name, what ffmpeg makes it with, and the media types that the API is to show."""
+    """One file: its name, what ffmpeg makes it with, and the media types that the API is to show.
+
+    `links`: so many of it one after the other, as Ogg chains them.
+    """
 
     name: str
     options: tuple[str, ...]
     video: str = ""
     audio: str = ""
+    links: int = 1
 
     def file(self, media: Path) -> Path:
         """Made once and kept in `media`."""
         source = Clip(640, 360, kbps=900).file(media)
-        recipe = hashlib.sha256(repr((self.options, SECONDS, source.name)).encode()).hexdigest()[:12]
+        recipe = hashlib.sha256(repr((self.options, self.links, SECONDS, source.name)).encode()).hexdigest()[:12]
         path = media / f"format-{recipe}" / self.name
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             part = path.with_name(f"{os.getpid()}.{self.name}")
             cover = ["-f", "lavfi", "-i", "color=red:s=320x320:r=1:d=1"] if "png" in self.options else []
             argv = ["ffmpeg", "-hide_banner", "-loglevel", "error", "-nostdin", "-y", "-i", str(source), *cover]
-            subprocess.run([*argv, "-t", str(SECONDS), *self.options, str(part)], check=True, stdin=subprocess.DEVNULL)
+            whole = b""
+            for link in range(self.links):
+                # Each has a number of its own.
+                number = ["-serial_offset", str(link)] if path.suffix == ".ogg" else []
+                made = [*argv, "-t", str(SECONDS), *self.options, *number, str(part)]
+                subprocess.run(made, check=True, stdin=subprocess.DEVNULL)
+                whole += part.read_bytes()
+            part.write_bytes(whole)
             part.rename(path)
         return path
 
@@ -106,4 +117,5 @@ SOUNDS = [
 RADIOS = [
     Format("radio.mp3", _sound("-c:a", "libmp3lame", "-id3v2_version", "0", "-write_xing", "0"), audio="audio/mpeg"),
     Format("radio.aac", _sound(*_AAC), audio="audio/AAC"),
+    Format("radio.ogg", _sound("-c:a", "libvorbis"), audio="audio/vorbis", links=5),
 ]

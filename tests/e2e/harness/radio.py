@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness.urls import Asked, Page
+from harness.urls import TYPES, Asked, Page
 
 # Bytes of sound from one title to the next.
 INTERVAL = 8000
@@ -13,23 +13,32 @@ BURST_S = 2
 
 
 class Station:
-    """For `Files.serve`: a sound file of so many seconds again and again, for each listener from its beginning."""
+    """For `Files.serve`: a sound file of so many seconds again and again, for each listener from its beginning.
 
-    def __init__(self, file: Path, seconds: float, kind: str):
-        self.data, self.rate, self.kind = file.read_bytes(), file.stat().st_size / seconds, kind
+    `cut` ends what is being sent; `stop` that too, and there is nothing at its address from then on.
+    """
+
+    def __init__(self, file: Path, seconds: float):
+        self.data, self.rate, self.kind = file.read_bytes(), file.stat().st_size / seconds, TYPES[file.suffix]
         self.title = "First"
         self.over = False
+        self.cuts = 0
 
     def __call__(self, asked: Asked) -> Page:
+        if self.over:
+            return Page(b"no such station", status=404)
         headers = {"icy-name": "Station"} | ({"icy-metaint": str(INTERVAL)} if asked.titles else {})
         return Page(self._play(asked.titles), self.kind, ranges=False, length=False, headers=headers)
+
+    def cut(self) -> None:
+        self.cuts += 1
 
     def stop(self) -> None:
         self.over = True
 
     def _play(self, titles: bool) -> Iterator[bytes]:
-        begin, sent, told = time.monotonic(), 0, ""
-        while not self.over:
+        begin, sent, told, cuts = time.monotonic(), 0, "", self.cuts
+        while not self.over and cuts == self.cuts:
             ahead = sent / self.rate - (time.monotonic() - begin) - BURST_S
             if ahead > 0:
                 time.sleep(min(ahead, 0.1))

@@ -134,7 +134,7 @@ impl<'a> Answer<'a> {
             // what the server says is the playlist's type
             let input = |it| Input { bytes: source::Kind::Rendition(it), size: None, media_type: None };
             let inputs = played.renditions.into_iter().map(input).collect();
-            return Ok(Found::Source(Source { inputs, live: played.live, titles: None }));
+            return Ok(Found::Source(Source { inputs, live: played.live, radio: false, titles: None }));
         }
         let first = radio::first_entry(&text, &self.found);
         first.map(Found::Elsewhere).ok_or(Error::NotMedia { origin, what: "a playlist without entries" })
@@ -189,7 +189,7 @@ impl<'a> Answer<'a> {
         };
         let input =
             Input { bytes: source::Kind::Once(Box::new(once)), size: None, media_type: self.media_type };
-        Source { inputs: vec![input], live: true, titles }
+        Source { inputs: vec![input], live: true, radio: self.radio, titles }
     }
 
     /// Whether it needs no seek, as far as what has come of it tells.
@@ -222,5 +222,5 @@ impl<'a> Answer<'a> {
 }
 
 fn file(bytes: source::Kind, size: Option<u64>, media_type: Option<String>) -> Source {
-    Source { inputs: vec![Input { bytes, size, media_type }], live: false, titles: None }
+    Source { inputs: vec![Input { bytes, size, media_type }], live: false, radio: false, titles: None }
 }

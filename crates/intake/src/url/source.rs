@@ -14,6 +14,8 @@ pub struct Source {
     pub inputs: Vec<Input>,
     /// The bytes come at their sender's pace and need not end: a radio, or a playlist that grows. A burst comes first.
     pub live: bool,
+    /// Its server says that it is a radio's: only an outage ends it.
+    pub radio: bool,
     /// Titles of a radio. Where they are not taken, the newest takes the place of those before it.
     pub titles: Option<mpsc::Receiver<String>>,
 }

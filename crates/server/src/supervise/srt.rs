@@ -6,7 +6,7 @@ use std::{
 };
 
 use intake::srt::{self, Meter, Publisher, Refusal, Why};
-use media::{Kind, Unit};
+use media::Unit;
 use session::{Input, Reason, SourceEnd, SourceId, Why as End};
 use tokio::sync::mpsc;
 
@@ -70,7 +70,7 @@ async fn play(id: SourceId, publisher: Publisher, shared: &Shared, ways: Ways, m
                     ways.take(id, unit, Instant::now(), &mut sound, &mut tally).await;
                 }
                 Found::Mark(mark) => marks.note(mark.at, mark.what),
-                Found::Tracks { video, audio } => promise(id, &ways, video, audio).await,
+                Found::Tracks { video, audio } => ways.promise(id, video, audio).await,
             },
             ended = &mut taken_apart, if result.is_none() => result = Some(ended),
             () = counted.next() => {}
@@ -85,12 +85,6 @@ async fn play(id: SourceId, publisher: Publisher, shared: &Shared, ways: Ways, m
         tracing::info!(source = %id, "publisher ended: {why}");
     }
     end(why, result.unwrap_or(Ok(())))
-}
-
-async fn promise(id: SourceId, ways: &Ways, video: bool, audio: bool) {
-    for (_, kind) in [(video, Kind::Video), (audio, Kind::Audio)].into_iter().filter(|(is, _)| *is) {
-        ways.mail.input(Input::SourceFormat { source: id, kind }).await;
-    }
 }
 
 /// Counts a connection's statistics, at its end as well.

@@ -6,6 +6,7 @@
 
 mod audience;
 pub(super) mod demuxer;
+mod outage;
 mod player;
 mod playlist;
 mod srt;
@@ -28,6 +29,7 @@ use tracing::Instrument as _;
 use super::{Shared, marks::Marks, sound::Lane, source::Ways};
 pub(super) use audience::{Attendance, Audience};
 use demuxer::{Found, Job};
+use outage::Outage;
 use playlist::{Address, By, Playlist};
 pub use srt::Caller as SrtCaller;
 pub(super) use start::Answer;
@@ -125,39 +127,104 @@ async fn item(
     out: &mpsc::Sender<News>,
 ) -> Result<(), Failure> {
     tracing::info!(%address, "opening");
-    if address.by == By::Srt {
-        let publisher = srt::open(&shared.srt, &shared.fetcher, &address.url).await?;
-        let meter = publisher.meter();
-        let job = Job { inputs: vec![demuxer::Input::Srt(publisher)], live: true, start_at: None };
-        take_apart(shared, job, None, out).await?;
-        return srt::ended(&meter);
+    match address.by {
+        By::Http => {}
+        By::Srt => return call(shared, address, out).await,
+        By::Rtmp | By::Rtsp => return streams::run(&shared.fetcher, address, out).await,
     }
-    if address.by != By::Http {
-        return streams::run(&shared.fetcher, address, out).await;
+    let source = url::open(&shared.fetcher, &address.url, wish).await?;
+    if source.radio {
+        return radio(shared, address, source, wish, out).await;
     }
-    let url::Source { inputs, live, titles } = url::open(&shared.fetcher, &address.url, wish).await?;
-    let inputs: Vec<_> = inputs.into_iter().map(demuxer::Input::Url).collect();
-    tracing::info!(%address, live, inputs = inputs.len(), "open");
-    take_apart(shared, Job { inputs, live, start_at }, titles, out).await
+    play(shared, address, source, start_at, out, &mut false).await
 }
 
+/// Until the other side says that it is over; where it vanishes it is called again for a while.
+async fn call(shared: &Shared, address: &Address, out: &mpsc::Sender<News>) -> Result<(), Failure> {
+    let mut outage = Outage::default();
+    loop {
+        let mut any = false;
+        let end = async {
+            let publisher = srt::open(&shared.srt, &shared.fetcher, &address.url).await?;
+            let meter = publisher.meter();
+            let job = Job { inputs: vec![demuxer::Input::Srt(publisher)], live: true, start_at: None };
+            take_apart(shared, job, None, out, &mut any).await?;
+            srt::ended(&meter)
+        };
+        let Err(failure) = end.await else { return Ok(()) };
+        if !any && !outage.has_played() {
+            return Err(failure);
+        }
+        outage.after(failure, any).await?;
+    }
+}
+
+async fn play(
+    shared: &Shared,
+    address: &Address,
+    source: url::Source,
+    start_at: Option<Duration>,
+    out: &mpsc::Sender<News>,
+    any: &mut bool,
+) -> Result<(), Failure> {
+    let url::Source { inputs, live, titles, .. } = source;
+    let inputs: Vec<_> = inputs.into_iter().map(demuxer::Input::Url).collect();
+    tracing::info!(%address, live, inputs = inputs.len(), "open");
+    take_apart(shared, Job { inputs, live, start_at }, titles, out, any).await
+}
+
+/// Sound that has no end by itself: where it stops it is asked for again for a while, and is over when its server has it no more.
+async fn radio(
+    shared: &Shared,
+    address: &Address,
+    mut source: url::Source,
+    wish: &Wish,
+    out: &mpsc::Sender<News>,
+) -> Result<(), Failure> {
+    let mut outage = Outage::default();
+    loop {
+        let mut any = false;
+        let mut end = play(shared, address, source, None, out, &mut any).await;
+        if any {
+            outage.played();
+        }
+        // What was nothing from the beginning will not be more.
+        if !outage.has_played() {
+            return end;
+        }
+        tracing::warn!(%address, ?end, "the radio stopped");
+        source = loop {
+            if !outage.wait().await {
+                return end;
+            }
+            match url::open(&shared.fetcher, &address.url, wish).await {
+                Ok(again) if again.radio => break again,
+                Ok(_) => return end,
+                Err(error) if error.reason() == "not_found" => end = Ok(()),
+                Err(error) => end = Err(error.into()),
+            }
+        };
+    }
+}
+
+/// `any`: whether there was something to play.
 async fn take_apart(
     shared: &Shared,
     job: Job,
     titles: Option<mpsc::Receiver<String>>,
     out: &mpsc::Sender<News>,
+    any: &mut bool,
 ) -> Result<(), Failure> {
     // Nobody listens any more where it cannot be sent: the next unit finds that out, too.
     let pace = if job.live { Pace::Live } else { Pace::File };
     let _ = out.send(News::Item { pace, inputs: job.inputs.len() }).await;
     // Ends with the item.
     let _titles = titles.map(|titles| AbortOnDropHandle::new(tokio::spawn(tell(titles, out.clone()))));
-    let mut any = false;
     demuxer::run(&shared.launch, job, &shared.metrics, |found| {
         let news = match found {
             Found::Tracks { video, audio } => News::Tracks { video, audio },
             Found::Unit(unit) => {
-                any |= matches!(unit, Unit::Packet(_));
+                *any |= matches!(unit, Unit::Packet(_));
                 News::Unit(unit)
             }
             Found::Mark(mark) => News::Mark(mark),
@@ -165,7 +232,7 @@ async fn take_apart(
         async { out.send(news).await.is_ok() }
     })
     .await?;
-    if any {
+    if *any {
         Ok(())
     } else {
         Err(Failure { label: "not_media", text: "there is nothing in it to be seen or heard".to_owned() })

@@ -3,11 +3,11 @@
 use std::time::Instant;
 
 use media::{
-    Kind, MediaTime, Packet, Unit,
+    MediaTime, Packet, Unit,
     pacer::{Pace, Pacer, Step},
 };
 use pipeline::demux::What;
-use session::{Input, SourceEnd, SourceId};
+use session::{SourceEnd, SourceId};
 use tokio::sync::{mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
@@ -164,16 +164,13 @@ impl Player {
     async fn describe(&mut self, video: bool, audio: bool) -> bool {
         // The first input speaks for itself alone.
         self.pacer.expect((usize::from(video) + usize::from(audio)).max(self.inputs));
-        let mail = self.ways.mail.clone();
         if !self.accepted {
             self.accepted = true;
-            if !mail.accepted(self.id, Closer::Pull(self.closed.clone())).await {
+            if !self.ways.mail.accepted(self.id, Closer::Pull(self.closed.clone())).await {
                 return false;
             }
         }
-        for (_, kind) in [(video, Kind::Video), (audio, Kind::Audio)].into_iter().filter(|(is, _)| *is) {
-            mail.input(Input::SourceFormat { source: self.id, kind }).await;
-        }
+        self.ways.promise(self.id, video, audio).await;
         true
     }
 

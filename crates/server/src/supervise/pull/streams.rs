@@ -1,27 +1,13 @@
 //! Streams of other servers over RTMP and RTSP: paced by whoever sends them.
 
-use std::time::Duration;
-
-use super::{Address, By, Failure, News};
+use super::{Address, By, Failure, News, outage::Outage};
 use intake::{
     rtmp::{self, Event, ProtocolError, Publisher, PullError, Why},
     rtsp,
     url::Fetcher,
 };
 use media::{Kind, Unit};
-use tokio::{sync::mpsc, time::Instant};
-
-/// A stream that broke off is asked for again after this, then after twice as long each time: a server restarts in seconds.
-const FIRST_RETRY: Duration = Duration::from_millis(250);
-
-/// The longest such wait.
-const LAST_RETRY: Duration = Duration::from_secs(4);
-
-/// So often it is asked for before any media has come; the last of these waits is 4 s.
-const ATTEMPTS: u32 = 6;
-
-/// One that has played and broke off is asked for again for so long: a camera restarts in that time. The participant stays.
-const OUTAGE: Duration = Duration::from_secs(30);
+use tokio::sync::mpsc;
 
 /// Plays until the server says that the stream is over.
 pub(super) async fn run(
@@ -29,7 +15,7 @@ pub(super) async fn run(
     address: &Address,
     out: &mpsc::Sender<News>,
 ) -> Result<(), Failure> {
-    let (mut attempt, mut broke_off) = (0, None);
+    let mut outage = Outage::default();
     loop {
         let mut played = false;
         let failure = match ask(fetcher, address).await {
@@ -38,22 +24,13 @@ pub(super) async fn run(
                 Left::Broken(failure) => failure,
             },
             // Once it has played, the server may be any server for a while: one that starts refuses what it has.
-            Err(Refused { failure, transient: false }) if broke_off.is_none() => return Err(failure),
+            Err(Refused { failure, transient: false }) if !outage.has_played() => return Err(failure),
             Err(Refused { failure, .. }) => failure,
         };
-        if played {
-            (attempt, broke_off) = (0, Some(Instant::now()));
-        }
-        attempt += 1;
-        let given_up = match broke_off {
-            Some(since) => since.elapsed() >= OUTAGE,
-            None => attempt >= ATTEMPTS,
-        };
-        if given_up || failure.label == "unsupported" {
+        if failure.label == "unsupported" {
             return Err(failure);
         }
-        tracing::warn!(reason = failure.label, "stream broke off, trying again: {}", failure.text);
-        tokio::time::sleep(LAST_RETRY.min(FIRST_RETRY * 2_u32.saturating_pow(attempt - 1))).await;
+        outage.after(failure, played).await?;
     }
 }
 
