@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-check build test test-rust test-e2e lint fmt bench
+.PHONY: help setup demo demo-check build test test-rust test-e2e test-debian13 lint fmt bench
 
 # demo and bench: the cargo profile to run. The tests always run the dev profile.
 PROFILE ?= release
@@ -26,6 +26,7 @@ help:
 	@echo 'make demo        a room with a live test picture in it, on this machine (SOURCE=file.mp4 | none)'
 	@echo 'make demo-check  the demo once, headless: takes docs/demo.png and looks that nothing stays behind'
 	@echo 'make test        all the tests'
+	@echo 'make test-debian13  the tests of the worker and all end-to-end ones on GStreamer 1.26, whatever this machine has'
 	@echo 'make lint        formatting and lints, no warning allowed'
 	@echo 'make bench       what sessions cost, as one table: CPU, memory, delays, how many fit (20 minutes)'
 	@echo '                 CASES=watched,nobody SECONDS=20 RUNS=1 PROFILE=release INGRESS_BIN=other/server'
@@ -52,6 +53,14 @@ test-rust: setup
 
 test-e2e: setup build
 	$(ENV) exec $(PYTHON) -m pytest tests/e2e $(PYTEST_ARGS)
+
+# The same binaries with Debian 13's libraries. Root only; the first time it makes that system, of 1.2 GB.
+DEBIAN_13 := $(CURDIR)/tools/debian13.sh
+
+test-debian13: setup build
+	$(DEBIAN_13) gst-inspect-1.0 --version
+	$(ENV) cargo test -p sluicegate-worker --config 'target."cfg(all())".runner = "$(DEBIAN_13)"'
+	$(ENV) SLUICEGATE_RUNNER="env SLUICEGATE_CACHE=$$SLUICEGATE_CACHE $(DEBIAN_13)" exec $(PYTHON) -m pytest tests/e2e $(PYTEST_ARGS)
 
 lint: setup
 	cargo fmt --all --check
