@@ -12,7 +12,7 @@ from bench.case import Figures, Options
 from bench.clips import Recipe
 from bench.session import LIVE_S, Session, first_picture
 from bench.stage import Cannot, Stage
-from bench.steady import SETTLE_S, heard
+from bench.steady import ROOMY, SETTLE_S, heard
 
 _names = itertools.count(1)
 # The recording is this much longer than the window and what comes before it.
@@ -30,6 +30,7 @@ class Pull:
     recipe: Recipe
     file: str
     options: tuple[str, ...]
+    preset: str | None = None
 
     def recipes(self) -> list[Recipe]:
         return [self.recipe]
@@ -47,7 +48,7 @@ class Pull:
         ingress = stage.ingress(**config)
         room = f"bench-{folder.name}"
         viewer = Session.watch(stage, room, "high")
-        info = stage.api.create(room, kind="URL", url=files.file(folder / self.file))
+        info = stage.api.create(room, kind="URL", preset=self.preset, url=files.file(folder / self.file))
         try:
             stage.api.wait_status(info.ingress_id, "PUBLISHING", LIVE_S)
         except AssertionError as error:
@@ -68,6 +69,6 @@ class Pull:
 
 CASES = [
     Pull("hls", "HLS of 720p30, 3 layers, HIGH watched", clips.HD, "index.m3u8", HLS),
-    Pull("hls-pass", "the same without B-frames", clips.PLAIN, "index.m3u8", HLS),
+    Pull("hls-pass", "HLS passed, HIGH of 3 watched", clips.PLAIN, "index.m3u8", HLS, ROOMY),
     Pull("mp3", "an MP3", clips.SOUND, "sound.mp3", MP3),
 ]
