@@ -1,5 +1,6 @@
 """Fixtures: the servers once a session, subscribers and sources for each test, logs shown when a test fails."""
 
+import contextlib
 import itertools
 import os
 from pathlib import Path
@@ -66,22 +67,32 @@ def another(stack):
 
 
 @pytest.fixture
-def own_stack(tmp_path, request):
-    """Servers of the test's own, for tests that restart or stop them."""
-    yield from _own_stack(tmp_path, request)
+def build_stack(tmp_path, request):
+    """`build_stack(**config)`: servers of the test's own, and Sluicegate under that config; once a test.
+
+    For tests that restart or stop them, and for URLs that one particular server has to pull: of several on one bus the
+    one with more room does, and which that is depends on the machine's last second."""
+    with contextlib.ExitStack() as undo:
+
+        def start(**config) -> Stack:
+            built = undo.enter_context(Stack(tmp_path / "stack", **config))
+            remember_logs(request, built)
+            built.start().start_sluicegate()
+            return built
+
+        yield start
 
 
 @pytest.fixture
-def roomy_stack(tmp_path, request):
+def own_stack(build_stack):
+    """Servers of the test's own."""
+    return build_stack()
+
+
+@pytest.fixture
+def roomy_stack(build_stack):
     """The same for more than one session at a time: it never counts as full, whatever the test makes the machine do."""
-    yield from _own_stack(tmp_path, request, cpu_cost=NEVER_FULL)
-
-
-def _own_stack(tmp_path, request, **config):
-    with Stack(tmp_path / "stack", **config) as stack:
-        remember_logs(request, stack)
-        stack.start().start_sluicegate()
-        yield stack
+    return build_stack(cpu_cost=NEVER_FULL)
 
 
 @pytest.fixture

@@ -87,12 +87,13 @@ def test_a_wrong_stream_id_is_refused_and_says_so(cast, server, clip, started, t
     server.process.wait_for_log("publisher refused", END_S)
 
 
-def test_an_srt_url_is_played(stack, server, room, join, clip, started, tmp_path):
+def test_an_srt_url_is_played(roomy_stack, room, join, clip, started, tmp_path):
+    stack, server = roomy_stack, roomy_stack.sluicegate
     port = ports.udp()
     origin = srt.ffmpeg_listener(port, clip, tmp_path)
     started.append(origin)
     viewer = join(stack, room)
-    cast = urls.pull(stack, room, f"srt://127.0.0.1:{port}?latency=500", server=server)
+    cast = urls.pull(stack, room, f"srt://127.0.0.1:{port}?latency=500")
     viewer.wait_moving(PICTURE_S)
     cast.wait_live()
     before = cast.wait_tracks()

@@ -29,30 +29,32 @@ def small(media):
 
 
 @pytest.fixture
-def puller(stack, tmp_path, small):
-    """A server that has aliases to three servers of live streams, and those."""
-    started = [live.RtmpServer(small, tmp_path)]
-    started += [live.RtspServer(small, tmp_path), live.RtspServer(small, tmp_path, "--udp")]
-    rtmp, tcp, udp = (server.port for server in started)
+def origin(small, tmp_path, started):
+    """An RTMP server with a live stream."""
+    server = live.RtmpServer(small, tmp_path)
+    started.append(server)
+    return server
+
+
+@pytest.fixture
+def aliased(build_stack, origin, small, tmp_path, started):
+    """A stack whose server has aliases to that one, and to two of RTSP."""
+    tcp, udp = live.RtspServer(small, tmp_path), live.RtspServer(small, tmp_path, "--udp")
+    started.extend([tcp, udp])
     alias = {
-        f"{ALIAS}/rtmp/": f"rtmp://127.0.0.1:{rtmp}/live/",
-        f"{ALIAS}/tcp/": f"rtsp://127.0.0.1:{tcp}/",
-        f"{ALIAS}/udp/": f"rtsp://127.0.0.1:{udp}/",
+        f"{ALIAS}/rtmp/": f"rtmp://127.0.0.1:{origin.port}/live/",
+        f"{ALIAS}/tcp/": f"rtsp://127.0.0.1:{tcp.port}/",
+        f"{ALIAS}/udp/": f"rtsp://127.0.0.1:{udp.port}/",
         f"{ALIAS}/inside/": "rtmp://10.1.2.3/live/",
     }
-    server = stack.another("sluicegate-live", cpu_cost=NEVER_FULL, url={"allow": ["127.0.0.1"], "alias": alias})
-    server.rtmp_source = started[0]
-    yield server
-    server.stop()
-    stack.started.remove(server)
-    for other in started:
-        other.stop()
+    return build_stack(cpu_cost=NEVER_FULL, url={"allow": ["127.0.0.1"], "alias": alias})
 
 
-def test_live_streams_are_seen_or_say_why_not(stack, room, join, puller):
+def test_live_streams_are_seen_or_say_why_not(aliased, room, join):
+    stack = aliased
     for name, path in (("rtmp", "rtmp/film"), ("tcp", "tcp/film"), ("udp", "udp/film")):
         viewer = join(stack, f"{room}-{name}")
-        cast = urls.pull(stack, f"{room}-{name}", f"{ALIAS}/{path}", server=puller)
+        cast = urls.pull(stack, f"{room}-{name}", f"{ALIAS}/{path}")
         viewer.wait_moving(PICTURE_S)
         state = cast.wait_live()
         assert (state.video.width, state.video.height) == (640, 360), name
@@ -61,22 +63,23 @@ def test_live_streams_are_seen_or_say_why_not(stack, room, join, puller):
         stack.webhooks.wait(cast.id, "ingress_ended", END_S)
 
     cases = {"inside/film": "private address", "tcp/other": "stream not found"}
-    casts = [(urls.pull(stack, f"{room}-no", f"{ALIAS}/{path}", server=puller), words) for path, words in cases.items()]
+    casts = [(urls.pull(stack, f"{room}-no", f"{ALIAS}/{path}"), words) for path, words in cases.items()]
     for cast, words in casts:
         error = urls.wait_failed(cast, END_S)
         print(error)
         assert words in error and "other" not in error, error
 
 
-def test_a_stream_that_breaks_off_comes_back_to_the_same_participant(stack, room, join, tmp_path, small, puller):
+def test_a_stream_that_breaks_off_comes_back_to_the_same_participant(aliased, room, join, tmp_path, small, origin):
+    stack = aliased
     viewer = join(stack, room)
-    cast = urls.pull(stack, room, f"{ALIAS}/rtmp/film", server=puller)
+    cast = urls.pull(stack, room, f"{ALIAS}/rtmp/film")
     viewer.wait_moving(PICTURE_S)
     sid = cast.wait_tracks().sid
-    puller.rtmp_source.process.kill()
+    origin.process.kill()
     # Later than anything that was still on its way.
     flushed = time.time() + FLUSHED_S
-    again = live.RtmpServer(small, tmp_path, puller.rtmp_source.port)
+    again = live.RtmpServer(small, tmp_path, origin.port)
     try:
         viewer.wait("frame", PICTURE_S, lambda e: e["t"] > flushed and e["n"] is not None)
         assert cast.participant().sid == sid
