@@ -16,6 +16,13 @@ use level::{Level, Verdict};
 /// Read ahead of what is played, at least: a connection that pauses for less is not noticed.
 const AHEAD: Duration = Duration::from_secs(2);
 
+/// Then so much is read at once: to wake up for each unit costs more than the unit.
+const READ_AT_ONCE: Duration = Duration::from_secs(1);
+
+/// Sound without pictures is given so much ahead, for the same reason: it is evened out on its way to the room, which spreads bursts
+/// of 60 ms.
+const SOUND_AT_ONCE: MediaTime = MediaTime::from_millis(50);
+
 /// A track that is so far behind another no longer stops it: it has ended, or is a slide show. Files keep sound seconds away from
 /// its pictures, and live renditions come a segment at a time.
 const ABSENT: Duration = Duration::from_secs(10);
@@ -85,6 +92,10 @@ pub struct Pacer {
     /// The source has both kinds: what has not come yet is waited for.
     expected: usize,
     ended: bool,
+    /// More is read until it is enough for a while.
+    filling: bool,
+    /// What is due before then, on the source's clock, is given now.
+    at_once: MediaTime,
     /// Units that were given while nobody could see them, until it is too many.
     rehearsed: Option<Vec<Unit>>,
     /// The same, in bytes.
@@ -105,6 +116,8 @@ impl Pacer {
             level: Level::default(),
             expected: 0,
             ended: false,
+            filling: true,
+            at_once: MediaTime::ZERO,
             rehearsed: (pace == Pace::File).then(Vec::new),
             rehearsed_bytes: 0,
             not_before: MediaTime::ZERO,
@@ -119,13 +132,15 @@ impl Pacer {
     }
 
     /// True while more should be read; pushing is possible all the same.
-    pub fn wants(&self) -> bool {
+    pub fn wants(&mut self) -> bool {
         if self.ended || self.is_full() {
             return false;
         }
-        self.pace == Pace::Live
+        let ahead = if self.filling { AHEAD + READ_AT_ONCE } else { AHEAD };
+        self.filling = self.pace == Pace::Live
             || self.lanes.len() < self.expected.max(1)
-            || self.lanes.iter().any(|lane| lane.span() < AHEAD)
+            || self.lanes.iter().any(|lane| lane.span() < ahead);
+        self.filling
     }
 
     /// Takes what came at `now`.
@@ -221,7 +236,11 @@ impl Pacer {
         }
         let first = self.lanes.iter().filter_map(|lane| Some((lane.head()?, lane.id))).min();
         match first {
-            Some((due, id)) if due <= position => self.give(id),
+            Some((due, id)) if due <= position => {
+                self.at_once = position + self.lead();
+                self.give(id)
+            }
+            Some((due, id)) if due <= self.at_once.min(position + self.lead()) => self.give(id),
             Some((due, _)) if due.duration_since(position) > HOLE => {
                 self.clock.leave_out(now, due);
                 Step::Wait(Some(now))
@@ -236,6 +255,12 @@ impl Pacer {
             }
             None => Step::Wait(self.starves_at().and_then(|at| self.clock.when(at))),
         }
+    }
+
+    /// How much more than what is due is given with it.
+    fn lead(&self) -> MediaTime {
+        let sound = self.expected <= 1 && self.lanes.iter().all(|lane| lane.kind == Some(Kind::Audio));
+        if sound { SOUND_AT_ONCE } else { MediaTime::ZERO }
     }
 
     /// Begins to play, or goes on, if enough is there.

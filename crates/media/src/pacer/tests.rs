@@ -157,7 +157,44 @@ fn no_more_of_a_file_is_read_than_is_needed() {
     let mut rig = Rig::new(Pace::File);
     rig.read(&mut media(0, 600_000));
     let spans = rig.pacer.buffered();
-    assert!(spans >= AHEAD && spans < AHEAD + Duration::from_millis(100), "{spans:?}");
+    let most = AHEAD + READ_AT_ONCE;
+    assert!(spans >= most && spans < most + Duration::from_millis(100), "{spans:?}");
+}
+
+#[test]
+fn a_file_is_read_a_second_at_a_time_and_never_so_late_that_it_is_noticed() {
+    let mut rig = Rig::new(Pace::File);
+    rig.pacer.start_over();
+    let mut file = media(0, 60_000);
+    let (mut reads, mut before) = (0, 0);
+    for _ in 0..20_000 {
+        rig.read(&mut file);
+        rig.give();
+        let ahead = rig.pacer.buffered();
+        assert!(ahead + ms(FRAME_MS).to_duration() >= AHEAD, "{ahead:?} at {}", rig.now);
+        reads += usize::from(ahead.as_millis() > before + 100);
+        before = ahead.as_millis();
+        rig.now += 1;
+    }
+    assert!((15..=21).contains(&reads), "{reads} reads in 20 s");
+}
+
+#[test]
+fn sound_alone_is_given_two_or_three_units_at_once() {
+    let mut rig = Rig::new(Pace::File);
+    rig.pacer.expect(1);
+    rig.pacer.start_over();
+    let start = rig.now;
+    let mut file = media(0, 20_000).filter(|unit| matches!(unit, Unit::Packet(p) if p.track == AUDIO));
+    rig.play_file(&mut file, 21_000);
+    assert_eq!(rig.given.len(), 1000);
+    for given in &rig.given {
+        assert!((-50..=1).contains(&(given.at - start - given.source)), "{given:?}");
+    }
+    let mut times: Vec<_> = rig.given.iter().map(|given| given.at).collect();
+    times.dedup();
+    assert!((300..=350).contains(&times.len()), "{} times", times.len());
+    assert_eq!(rig.shifts(), [start]);
 }
 
 #[test]
