@@ -25,6 +25,7 @@ pub(crate) enum Option {
     SendSync = 1,
     ReceiveSync = 2,
     SendBuffered = 19,
+    ReceiveBuffered = 20,
     Passphrase = 26,
     PeerVersion = 35,
     ConnectTimeout = 36,

@@ -44,6 +44,10 @@ const LOOK: Duration = Duration::from_millis(10);
 /// Over the latency.
 const MARGIN: Duration = Duration::from_millis(100);
 
+/// The latency counts from when the handshake seemed to be: on a busy machine, or where our answer took long, that is late by as
+/// much. What is held back still is waited for so much longer at most.
+const LATE: Duration = Duration::from_secs(5);
+
 /// Serves `port` as the server says over `link`, to the end of the process. `missing`: what of the sandbox could not be had.
 pub fn run(link: UnixStream, port: UdpSocket, missing: Vec<String>) -> ! {
     let Ok(reader) = link.try_clone() else { quit(false) };
@@ -215,7 +219,8 @@ impl Reader {
         self.read(socket);
         let Some(stream) = self.streams.get(&socket) else { return };
         let (now, last) = (Instant::now(), stream.last);
-        if stream.until.is_some_and(|until| until <= now) {
+        let Some(until) = stream.until else { return };
+        if until <= now && (socket.held_back() == 0 || until + LATE <= now) {
             let silent = now.saturating_duration_since(last) >= SILENCE;
             self.streams.remove(&socket);
             self.callers.ended(socket, if silent { End::Vanished } else { End::Closed });

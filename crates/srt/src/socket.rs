@@ -255,6 +255,11 @@ impl Socket {
         self.get(ffi::Option::SendBuffered).and_then(|count| u32::try_from(count).ok())
     }
 
+    /// Messages that have come and are held back by the latency, up to the first that is missing; of a connection that is over, too.
+    pub fn held_back(self) -> u32 {
+        self.get(ffi::Option::ReceiveBuffered).and_then(|count| u32::try_from(count).ok()).unwrap_or(0)
+    }
+
     /// Ends the connection; the peer is told. What is still held back is lost.
     pub fn close(self) {
         // SAFETY: a plain value. An error means that it is closed already.
