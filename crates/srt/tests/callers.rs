@@ -31,13 +31,8 @@ async fn a_caller_is_heard_from_its_first_byte_to_its_last() {
     let mut publisher = request.accept().await.unwrap();
     let line = calls.await.unwrap().unwrap();
     let sent = sends(line, 300);
-    let numbers = stream::numbers(&read_all(&mut publisher).await);
+    stream::assert_whole(&read_all(&mut publisher).await, 300);
     sent.await.unwrap();
-    assert_eq!(
-        numbers,
-        (0..300 * stream::IN_A_MESSAGE).collect::<Vec<_>>(),
-        "what it held back at the end, too"
-    );
     assert_eq!(publisher.why(), Some(Why::Closed));
     assert!(publisher.describe().starts_with("SRT 1.5."), "{}", publisher.describe());
     within("the end", listener.shutdown()).await;
@@ -100,7 +95,7 @@ async fn a_passphrase_keeps_out_who_has_another_or_none_and_harms_nobody_else() 
         assert_eq!(refused.await.unwrap().unwrap_err(), code);
     }
     let sent = sends(live, 100);
-    assert_eq!(stream::numbers(&read_all(&mut publisher).await).len() as u64, 100 * stream::IN_A_MESSAGE);
+    stream::assert_whole(&read_all(&mut publisher).await, 100);
     sent.await.unwrap();
 }
 
@@ -123,14 +118,17 @@ async fn through(reorders: bool) {
     let mut publisher = asks(&mut listener).await.accept().await.unwrap();
     let line = calls.await.unwrap().unwrap();
     let meter = publisher.meter();
-    let sent = sends(line, 2000);
-    let numbers = stream::numbers(&read_all(&mut publisher).await);
+    // Nobody misses the last message if it is lost: some more follow those that count.
+    let sent = tokio::task::spawn_blocking(move || assert!(line.send(0, 2000 + 200)));
+    let mut heard = read_some(&mut publisher, 1500 * stream::MESSAGE).await;
+    let (midway, _) = meter.stats();
+    assert!(midway.rtt_ms > 10.0 && midway.bitrate_bps > 500_000, "{midway:?}");
+    heard.extend(read_all(&mut publisher).await);
     sent.await.unwrap();
-    assert_eq!(numbers.len() as u64, 2000 * stream::IN_A_MESSAGE);
-    assert!(numbers.is_sorted(), "in order, none twice");
+    let counts = heard.len().min(2000 * stream::MESSAGE);
+    stream::assert_whole(&heard[..counts], 2000);
     let (stats, unread) = meter.stats();
     assert!(network.lost() > 20 && stats.lost > 5 && stats.resent > 5, "{stats:?}");
-    assert!(stats.rtt_ms > 10.0 && stats.bitrate_bps > 500_000, "{stats:?}");
     assert_eq!((stats.dropped, unread), (0, 0));
 }
 
@@ -184,9 +182,9 @@ async fn an_answer_that_takes_long_holds_up_no_stream_and_still_counts() {
     no.wrong_key().await;
     assert!(tokio::task::spawn_blocking(move || second.until_over()).await.unwrap());
     let mut late = yes.accept().await.unwrap();
-    assert_eq!(stream::numbers(&read_all(&mut late).await).len() as u64, 50 * stream::IN_A_MESSAGE);
+    stream::assert_whole(&read_all(&mut late).await, 50);
     said.await.unwrap();
-    assert_eq!(stream::numbers(&read_all(&mut publisher).await).len() as u64, 600 * stream::IN_A_MESSAGE);
+    stream::assert_whole(&read_all(&mut publisher).await, 600);
     sent.await.unwrap();
 }
 

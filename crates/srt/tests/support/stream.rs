@@ -5,6 +5,9 @@ pub(crate) const PACKET: usize = 188;
 /// Packets in a message, as all programs send them.
 pub(crate) const IN_A_MESSAGE: u64 = 7;
 
+/// Its bytes.
+pub(crate) const MESSAGE: usize = IN_A_MESSAGE as usize * PACKET;
+
 pub(crate) fn message(first: u64) -> Vec<u8> {
     (first..first + IN_A_MESSAGE).flat_map(packet).collect()
 }
@@ -25,4 +28,14 @@ pub(crate) fn numbers(bytes: &[u8]) -> Vec<u64> {
         number
     };
     bytes.chunks(PACKET).map(number).collect()
+}
+
+/// All packets of so many messages are there, in order.
+pub(crate) fn assert_whole(bytes: &[u8], messages: u64) {
+    let numbers = numbers(bytes);
+    let all = messages * IN_A_MESSAGE;
+    let missing: Vec<_> = (0..all).filter(|number| !numbers.contains(number)).collect();
+    assert!(missing.is_empty(), "of {all} packets these are missing: {missing:?}");
+    assert_eq!(numbers.len() as u64, all, "none twice");
+    assert!(numbers.is_sorted(), "in order");
 }
