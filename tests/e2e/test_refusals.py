@@ -49,12 +49,9 @@ def test_key_of_a_whip_ingress(stack, room, push):
 
 
 @pytest.fixture
-def full_server(stack, started):
+def full_server(another):
     """One more server on the bus, whose configured cost of a session no machine here can meet."""
-    server = stack.another("sluicegate-full", cpu_cost={"rtmp_cpu_cost": 1000.0})
-    yield server
-    server.stop()
-    stack.started.remove(server)
+    return another("sluicegate-full", cpu_cost={"rtmp_cpu_cost": 1000.0})
 
 
 def test_full_server(stack, room, full_server, push):

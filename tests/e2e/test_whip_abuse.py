@@ -44,13 +44,11 @@ class Memory:
 
 
 @pytest.fixture
-def server(stack):
+def server(another):
     """Of its own: what it remembers of this address would hold off the other tests."""
-    made = stack.another("sluicegate-abused", cpu_cost=NEVER_FULL)
+    made = another("sluicegate-abused", cpu_cost=NEVER_FULL)
     made.wait_available(AVAILABLE_S)
-    yield made
-    made.stop()
-    stack.started.remove(made)
+    return made
 
 
 @pytest.fixture

@@ -22,11 +22,8 @@ KEPT_MIB = 8
 
 
 @pytest.fixture
-def server(stack):
-    made = stack.another("sluicegate-fuzzed", cpu_cost=NEVER_FULL)
-    yield made
-    made.stop()
-    stack.started.remove(made)
+def server(another):
+    return another("sluicegate-fuzzed", cpu_cost=NEVER_FULL)
 
 
 def test_every_offer_is_answered_or_refused_with_a_reason(stack, server, room):

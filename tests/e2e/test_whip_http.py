@@ -148,18 +148,14 @@ def test_keys_that_are_wrong(stack, room, cast):
     assert cast.ingress.stream_key not in stack.sluicegate.process.log_text()
 
 
-def test_a_guesser_of_keys_is_held_off_and_a_right_key_still_works(stack, cast, started):
+def test_a_guesser_of_keys_is_held_off_and_a_right_key_still_works(another, cast):
     # Of its own: what it remembers of this address would hold off the other tests.
-    server = stack.another("sluicegate-guessed")
-    try:
-        statuses = [Resource(server.whip_url, f"guess-{i}").offer(whip_offers.GOOD).status for i in range(WRONG_KEYS)]
-        assert set(statuses) <= {404, 429} and statuses.count(404) <= 25, statuses
-        right = Resource(server.whip_url, cast.ingress.stream_key)
-        wait.until(lambda: right.offer(whip_offers.GOOD).status == 201, 10, "the right key is taken")
-        assert right.delete().status == 200
-    finally:
-        server.stop()
-        stack.started.remove(server)
+    server = another("sluicegate-guessed")
+    statuses = [Resource(server.whip_url, f"guess-{i}").offer(whip_offers.GOOD).status for i in range(WRONG_KEYS)]
+    assert set(statuses) <= {404, 429} and statuses.count(404) <= 25, statuses
+    right = Resource(server.whip_url, cast.ingress.stream_key)
+    wait.until(lambda: right.offer(whip_offers.GOOD).status == 201, 10, "the right key is taken")
+    assert right.delete().status == 200
 
 
 def test_half_a_request_is_not_waited_for(stack):

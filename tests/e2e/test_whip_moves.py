@@ -29,13 +29,10 @@ def network():
 
 
 @pytest.fixture
-def server(stack, network):
+def server(stack, another, network):
     """One that tells publishers an address which they reach over both ways."""
     rtc = stack.sluicegate.config["rtc_config"] | {"node_ip": network.ours[0], "udp_port": ports.udp()}
-    made = stack.another("sluicegate-moved", rtc_config=rtc | {"tcp_port": ports.tcp()})
-    yield made
-    made.stop()
-    stack.started.remove(made)
+    return another("sluicegate-moved", rtc_config=rtc | {"tcp_port": ports.tcp()})
 
 
 @pytest.fixture
