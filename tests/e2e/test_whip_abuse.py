@@ -92,7 +92,7 @@ def endure(server, viewer, abuser, kept_mib: float = KEPT_MIB, meanwhile=lambda:
         gap = gap_p99(viewer, mark)
         back = lambda: proc.pss_mib(pid) <= memory.before + kept_mib  # noqa: E731
         wait.until(back, BACK_S, lambda: f"memory is back: {memory}")
-        wait.until(lambda: len(proc.descriptors(pid)) <= files, BACK_S, "descriptors are back")
+        server.wait_descriptors(files, BACK_S)
         print(f"{abuser.process.name}: {seen}; {memory}; p99 of the gaps {1000 * gap:.0f} ms")
         assert memory.most <= memory.before + MOST_MIB
         assert gap <= GAP_S

@@ -48,7 +48,7 @@ def test_every_offer_is_answered_or_refused_with_a_reason(stack, server, room):
     text = server.process.log_text()
     assert " ERROR " not in text and "panicked" not in text
     assert after <= before + KEPT_MIB
-    assert len(proc.descriptors(server.process.pid)) <= files
+    server.wait_descriptors(files, IDLE_S)
 
 
 def offers(server, key: str, lane: int) -> collections.Counter:

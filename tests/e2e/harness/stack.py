@@ -197,6 +197,12 @@ class Sluicegate(Server):
         text = lambda: f"the end of {self.metric(ACTIVE):g} sessions of {self.name}"  # noqa: E731
         wait.until(lambda: self.metric(ACTIVE) == 0, within, text)
 
+    def wait_descriptors(self, at_most: int, within: float) -> None:
+        """Waits until no more file descriptors are open: one look may meet a connection for metrics, or to Redis."""
+        found = lambda: proc.descriptors(self.process.pid)  # noqa: E731
+        text = lambda: f"{at_most} descriptors at most, but {sorted(found().values())}"  # noqa: E731
+        wait.until(lambda: len(found()) <= at_most, within, text)
+
     def workers(self) -> list[int]:
         """The pids of its worker processes, a warm spare included."""
         return proc.children(self.process.pid, "sluicegate-worker")
