@@ -18,8 +18,16 @@ struct Track {
     id: u32,
     rate: u32,
     video: bool,
-    /// Where its first edit begins, in its own ticks.
-    edit: i64,
+    edit: Edit,
+}
+
+/// What a track's edit list does to its beginning (section 8.6.6).
+#[derive(Debug, Default, Clone, Copy)]
+struct Edit {
+    /// Where what is shown first begins, in the track's ticks.
+    from: i64,
+    /// For how long nothing is shown before it, ns.
+    after: i64,
 }
 
 /// Whether these bytes begin an MP4.
@@ -45,7 +53,9 @@ impl Reader {
                     if &kind == b"moof" {
                         return Some(firsts(&self.tracks, whole));
                     }
-                    self.tracks = boxes(whole).filter(|(kind, _)| kind == b"trak").map(track).collect();
+                    let rate = find(whole, b"mvhd").and_then(rate).unwrap_or(0);
+                    let traks = boxes(whole).filter(|(kind, _)| kind == b"trak");
+                    self.tracks = traks.map(|(_, body)| track(body, rate)).collect();
                 }
                 // Not fragmented, or not what it looks like.
                 b"mdat" => return Some(Firsts::default()),
@@ -95,30 +105,51 @@ fn is_long(bytes: &[u8]) -> bool {
     bytes.first() == Some(&1)
 }
 
-fn track((_, body): ([u8; 4], &[u8])) -> Track {
+/// The ticks a second of a movie header or a media header.
+fn rate(header: &[u8]) -> Option<u32> {
+    number(header, if is_long(header) { 20 } else { 12 })
+}
+
+/// `movie`: the ticks a second in which a movie counts.
+fn track(body: &[u8], movie: u32) -> Track {
     let read = || {
         let header = find(body, b"tkhd")?;
         let media = find(body, b"mdia")?;
-        let description = find(media, b"mdhd")?;
         Some(Track {
             id: number(header, if is_long(header) { 20 } else { 12 })?,
-            rate: number(description, if is_long(description) { 20 } else { 12 })?,
+            rate: rate(find(media, b"mdhd")?)?,
             video: find(media, b"hdlr")?.get(8..12)? == b"vide",
-            edit: find(body, b"edts").and_then(|edits| find(edits, b"elst")).and_then(edit).unwrap_or(0),
+            edit: find(body, b"edts")
+                .and_then(|edits| find(edits, b"elst"))
+                .and_then(|list| edit(list, movie))
+                .unwrap_or_default(),
         })
     };
     read().unwrap_or_default()
 }
 
-/// Where the first edit that shows something begins.
-fn edit(list: &[u8]) -> Option<i64> {
-    let (step, at) = if is_long(list) { (20, 8) } else { (12, 4) };
+/// The first edit that shows something, and those before it, which show nothing.
+fn edit(list: &[u8], movie: u32) -> Option<Edit> {
+    let step = if is_long(list) { 20 } else { 12 };
     let count = usize::try_from(number(list, 4)?).ok()?.min(16);
-    (0..count).find_map(|entry| {
-        let at = 8 + entry * step + at;
-        let time = if is_long(list) { long(list, at)? } else { i64::from(number(list, at)?.cast_signed()) };
-        (time >= 0).then_some(time)
-    })
+    let mut after: i64 = 0;
+    for at in (0..count).map(|entry| 8 + entry * step) {
+        let (lasts, from) = if is_long(list) {
+            (long(list, at)?, long(list, at + 8)?)
+        } else {
+            (i64::from(number(list, at)?), i64::from(number(list, at + 4)?.cast_signed()))
+        };
+        if from >= 0 {
+            return Some(Edit { from, after: nanos(after, movie)? });
+        }
+        after = after.saturating_add(lasts);
+    }
+    None
+}
+
+/// `ticks` of which there are `rate` a second.
+fn nanos(ticks: i64, rate: u32) -> Option<i64> {
+    i64::try_from((i128::from(ticks) * 1_000_000_000).checked_div(i128::from(rate))?).ok()
 }
 
 fn firsts(tracks: &[Track], fragment: &[u8]) -> Firsts {
@@ -129,10 +160,10 @@ fn firsts(tracks: &[Track], fragment: &[u8]) -> Firsts {
             let track = tracks.iter().find(|track| track.id == id && track.rate > 0)?;
             let decode = find(body, b"tfdt")?;
             let start = if is_long(decode) { long(decode, 4)? } else { i64::from(number(decode, 4)?) };
-            let shown =
-                start.saturating_add(offset(find(body, b"trun")?).unwrap_or(0)).saturating_sub(track.edit);
-            let nanos = i128::from(shown) * 1_000_000_000 / i128::from(track.rate);
-            Some((track.video, i64::try_from(nanos).ok()?))
+            let shown = start
+                .saturating_add(offset(find(body, b"trun")?).unwrap_or(0))
+                .saturating_sub(track.edit.from);
+            Some((track.video, nanos(shown, track.rate)?.saturating_add(track.edit.after)))
         };
         if kind == *b"traf"
             && let Some((video, time)) = read()
@@ -168,12 +199,19 @@ mod tests {
         words.iter().flat_map(|word| word.to_be_bytes()).collect()
     }
 
-    fn trak(id: u32, rate: u32, kind: &[u8; 4], edit: u32) -> Vec<u8> {
+    /// `after`: nothing is shown for so many thousandths of a second.
+    fn trak(id: u32, rate: u32, kind: &[u8; 4], after: u32, edit: u32) -> Vec<u8> {
         let tkhd = atom(b"tkhd", &words(&[0, 0, 0, id, 0]));
-        let elst = atom(b"edts", &atom(b"elst", &words(&[0, 1, 0, edit, 0x1_0000])));
+        let edits = words(&[0, 2, after, u32::MAX, 0x1_0000, 0, edit, 0x1_0000]);
+        let elst = atom(b"edts", &atom(b"elst", &edits));
         let hdlr = atom(b"hdlr", &[&words(&[0, 0])[..], kind].concat());
         let mdia = atom(b"mdia", &[atom(b"mdhd", &words(&[0, 0, 0, rate, 0])), hdlr].concat());
         atom(b"trak", &[tkhd, elst, mdia].concat())
+    }
+
+    fn movie(traks: &[Vec<u8>]) -> Vec<u8> {
+        let mvhd = atom(b"mvhd", &words(&[0, 0, 0, 1000, 0]));
+        atom(b"moov", &[mvhd, traks.concat()].concat())
     }
 
     fn traf(id: u32, decode: u32, shown: u32) -> Vec<u8> {
@@ -185,13 +223,13 @@ mod tests {
 
     #[test]
     fn the_first_fragment_says_when_each_track_begins() {
-        let moov = atom(b"moov", &[trak(1, 12_800, b"vide", 1024), trak(2, 48_000, b"soun", 0)].concat());
+        let moov = movie(&[trak(1, 12_800, b"vide", 60, 1024), trak(2, 48_000, b"soun", 40, 0)]);
         let moof = atom(b"moof", &[traf(1, 128_000, 1024), traf(2, 480_480, 0)].concat());
         let stream = [atom(b"ftyp", b"isom"), moov, atom(b"free", &[0; 50]), moof].concat();
         for step in [1, 13, 4096] {
             let mut reader = Reader::default();
             let found = stream.chunks(step).find_map(|piece| reader.take(piece)).unwrap();
-            let expected = Firsts { video: Some(10_000_000_000), audio: Some(10_010_000_000), wraps: false };
+            let expected = Firsts { video: Some(10_060_000_000), audio: Some(10_050_000_000), wraps: false };
             assert_eq!(found, expected, "in pieces of {step}");
         }
     }
@@ -200,7 +238,7 @@ mod tests {
         #[test]
         fn garbage_never_panics(stream in vec(any::<u8>(), 0..600), flips in vec((any::<usize>(), any::<u8>()), 0..8)) {
             let _ = Reader::default().take(&stream);
-            let moov = atom(b"moov", &trak(1, 12_800, b"vide", 1024));
+            let moov = movie(&[trak(1, 12_800, b"vide", 40, 1024)]);
             let mut stream = [atom(b"ftyp", b"isom"), moov, atom(b"moof", &traf(1, 1, 1))].concat();
             for (at, byte) in flips {
                 let at = at % stream.len();
