@@ -1,21 +1,9 @@
-use std::{
-    collections::VecDeque,
-    time::{Duration, Instant},
-};
+use std::{collections::VecDeque, time::Instant};
 
 use media::{Encoded, Output};
 use rtc::room::Cadence;
 
 use super::lanes::{Lanes, OUTPUTS, index};
-
-/// How much later than a picture that leaves together with it sound is heard: libwebrtc's jitter buffer holds even sound for
-/// 35 to 50 ms; pictures stay 15 to 20 ms in theirs, and are then decoded. Tuned by hand with one clip and one subscriber
-/// (docs/adr/0008): 55 ms was far too much, this came out near zero. Rooms play
-/// a publisher's tracks in sync only if they were made so, which is not the default, so it is done here.
-const RECEIVER_LAG: Duration = Duration::from_millis(10);
-
-/// The longest that a picture is held for sound's sake.
-const PICTURE_LIMIT: Duration = Duration::from_millis(100);
 
 /// Frames of one output that are held: a tenth of a second at 120 per second. More of them wait in queue B.
 const HELD: usize = 12;
@@ -35,11 +23,9 @@ impl Hold {
             && let Some((frame, _)) = frames.pop(output)
         {
             let due = match output {
-                Output::Audio => self.cadence.due(now, frame.pts),
-                Output::Video(_) => {
-                    let heard =
-                        self.cadence.leaves(now, frame.pts).map_or(now, |leaves| leaves + RECEIVER_LAG);
-                    let due = heard.clamp(now, now + PICTURE_LIMIT);
+                Output::Audio => self.cadence.sound(now, frame.pts),
+                Output::Video(quality) => {
+                    let due = self.cadence.picture(now, quality, frame.pts);
                     held.back().map_or(due, |(last, _)| due.max(*last))
                 }
             };
@@ -66,6 +52,8 @@ impl Hold {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
+
     use bytes::Bytes;
     use media::{MediaTime, Quality};
 

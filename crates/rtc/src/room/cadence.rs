@@ -1,6 +1,9 @@
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
-use media::MediaTime;
+use media::{MediaTime, Quality};
 
 use super::epoch::shift;
 
@@ -14,55 +17,92 @@ const WINDOW: Duration = Duration::from_secs(2);
 /// A source whose sound has stopped for this long has none.
 const SILENCE: Duration = Duration::from_secs(1);
 
-/// When sound leaves, so that it leaves as evenly as it was made.
+/// How much later than a picture that leaves together with it sound is heard: libwebrtc's jitter buffer holds even sound for
+/// 35 to 50 ms; pictures stay 15 to 20 ms in theirs, and are then decoded. Tuned by hand with one clip and one subscriber
+/// (docs/adr/0008): 55 ms was far too much, this came out near zero. Rooms play
+/// a publisher's tracks in sync only if they were made so, which is not the default, so it is done here.
+const RECEIVER_LAG: Duration = Duration::from_millis(10);
+
+/// The longest that a picture is held for sound's sake.
+const PICTURE_LIMIT: Duration = Duration::from_millis(100);
+
+/// The delay changes by a hundredth of the time that goes by: receivers follow that. A jump makes them stretch sound, and they
+/// take seconds to be back in step with the pictures.
+const SLEW: u32 = 100;
+
+/// When sound and pictures leave: sound as evenly as it was made, and both so that they are seen and heard together.
 ///
 /// A receiver's jitter buffer must hold as much as the worst burst, and one packet more; the same hold on our side costs no
 /// more, is the same for every receiver, and lets their buffers shrink to one packet: sound comes out sooner and without
 /// stretching.
 #[derive(Debug, Default)]
 pub struct Cadence {
-    now: Option<Extremes>,
-    before: Option<Extremes>,
+    sound: Extent,
+    pictures: HashMap<Quality, Extent>,
+    /// The zero of the media clock by which sound leaves, and when that was found.
+    line: Option<(Instant, Instant)>,
     last: Option<Instant>,
 }
 
-/// The zero of the media clock as the earliest and the latest packet of a window saw it.
+impl Cadence {
+    /// When the packet of sound that came at `now` is to leave: not before `now`, never before the one before it, and at
+    /// most 60 ms later.
+    pub fn sound(&mut self, now: Instant, pts: MediaTime) -> Instant {
+        let Some(zero) = zero(now, pts) else { return now };
+        self.sound.note(now, zero);
+        let line = self.moved(now, zero);
+        self.line = Some((line, now));
+        let held = line.saturating_duration_since(zero);
+        let due = self.last.map_or(now + held, |last| (now + held).max(last)).min(now + SPREAD_LIMIT);
+        self.last = Some(due);
+        due
+    }
+
+    /// When the picture of a layer that came at `now` is to leave: when its sound will be heard, but not before `now`, and at
+    /// most 100 ms later.
+    pub fn picture(&mut self, now: Instant, quality: Quality, pts: MediaTime) -> Instant {
+        if let Some(zero) = zero(now, pts) {
+            self.pictures.entry(quality).or_default().note(now, zero);
+        }
+        let line = self.line.filter(|_| self.sound.is_fresh(now));
+        let heard = line.and_then(|(line, _)| shift(line + RECEIVER_LAG, pts.nanos()));
+        heard.unwrap_or(now).clamp(now, now + PICTURE_LIMIT)
+    }
+
+    /// The line to leave by from now on: as late as the latest sound, and as the earliest pictures where all of those are later.
+    fn moved(&self, now: Instant, zero: Instant) -> Instant {
+        let (early, late) = self.sound.ends().unwrap_or((zero, zero));
+        let most = early + SPREAD_LIMIT;
+        let even = late.min(most);
+        let pictures = self.pictures.values().filter(|layer| layer.is_fresh(now));
+        let seen = pictures.filter_map(|layer| layer.ends()?.0.checked_sub(RECEIVER_LAG)).max();
+        let wanted = seen.map_or(even, |seen| seen.clamp(even, most));
+        let Some((line, at)) = self.line else { return even };
+        let step = now.saturating_duration_since(at) / SLEW;
+        if line < wanted {
+            (line + step).clamp(even, wanted)
+        } else {
+            line.checked_sub(step).unwrap_or(wanted).clamp(wanted, most)
+        }
+    }
+}
+
+/// The zero of the media clock as the earliest and the latest frame of some seconds saw it.
+#[derive(Debug, Default)]
+struct Extent {
+    now: Option<Window>,
+    before: Option<Window>,
+}
+
 #[derive(Debug, Clone, Copy)]
-struct Extremes {
+struct Window {
     since: Instant,
     last: Instant,
     early: Instant,
     late: Instant,
 }
 
-impl Cadence {
-    /// When the packet `pts` that came at `now` is to leave: not before `now`, never before the one before it, and at
-    /// most 60 ms later.
-    pub fn due(&mut self, now: Instant, pts: MediaTime) -> Instant {
-        let Some(zero) = zero(now, pts) else { return now };
-        self.note(now, zero);
-        let (early, spread) = self.extent(zero);
-        let held = spread.saturating_sub(zero.duration_since(early));
-        let due = self.last.map_or(now + held, |last| (now + held).max(last)).min(now + SPREAD_LIMIT);
-        self.last = Some(due);
-        due
-    }
-
-    /// When sound of this time leaves, or left; `None` while there is no sound.
-    pub fn leaves(&self, now: Instant, pts: MediaTime) -> Option<Instant> {
-        let window = self.now.filter(|window| now.saturating_duration_since(window.last) < SILENCE)?;
-        let (early, spread) = self.extent(window.early);
-        shift(early + spread, pts.nanos())
-    }
-
-    /// The earliest zero, and how much later others may be that are waited for.
-    fn extent(&self, zero: Instant) -> (Instant, Duration) {
-        let windows = [self.now, self.before].into_iter().flatten();
-        let (early, late) =
-            windows.fold((zero, zero), |(early, late), x| (early.min(x.early), late.max(x.late)));
-        (early, late.duration_since(early).min(SPREAD_LIMIT))
-    }
-
+impl Extent {
     fn note(&mut self, now: Instant, zero: Instant) {
         match &mut self.now {
             Some(window) if now.saturating_duration_since(window.since) < WINDOW => {
@@ -71,9 +111,19 @@ impl Cadence {
                 window.late = window.late.max(zero);
             }
             window => {
-                self.before = window.replace(Extremes { since: now, last: now, early: zero, late: zero });
+                self.before = window.replace(Window { since: now, last: now, early: zero, late: zero });
             }
         }
+    }
+
+    fn is_fresh(&self, now: Instant) -> bool {
+        self.now.is_some_and(|window| now.saturating_duration_since(window.last) < SILENCE)
+    }
+
+    /// The earliest and the latest; `None` before the first.
+    fn ends(&self) -> Option<(Instant, Instant)> {
+        let windows = || [self.now, self.before].into_iter().flatten();
+        Some((windows().map(|x| x.early).min()?, windows().map(|x| x.late).max()?))
     }
 }
 
@@ -97,7 +147,7 @@ mod tests {
             .zip(arrivals)
             .map(|(i, at)| {
                 let now = start + u32::try_from(at).unwrap() * MS;
-                let due = cadence.due(now, MediaTime::from_millis(i * 20));
+                let due = cadence.sound(now, MediaTime::from_millis(i * 20));
                 assert!(due >= now && due <= now + SPREAD_LIMIT);
                 due
             })
@@ -118,21 +168,60 @@ mod tests {
         let mut cadence = Cadence::default();
         for i in 0..500 {
             let now = start + i * 20 * MS;
-            assert_eq!(cadence.due(now, MediaTime::from_millis(i64::from(i) * 20)), now);
+            assert_eq!(cadence.sound(now, MediaTime::from_millis(i64::from(i) * 20)), now);
         }
     }
 
     #[test]
-    fn a_stall_is_forgotten_after_two_windows() {
+    fn a_stall_is_forgotten_step_by_step_after_two_windows() {
         let stall = |i: u64| if (100..150).contains(&i) { 3000 } else { i * 20 };
         let start = Instant::now() + 3600 * 1000 * MS;
         let mut cadence = Cadence::default();
-        let mut held = Duration::ZERO;
-        for i in 0..500_u64 {
-            let now = start + u32::try_from(stall(i)).unwrap() * MS;
-            held = cadence.due(now, MediaTime::from_millis(i as i64 * 20)).duration_since(now);
+        let held: Vec<_> = (0..800_u64)
+            .map(|i| {
+                let now = start + u32::try_from(stall(i)).unwrap() * MS;
+                cadence.sound(now, MediaTime::from_millis(i as i64 * 20)).duration_since(now)
+            })
+            .collect();
+        assert_eq!(held[160], SPREAD_LIMIT);
+        assert_eq!(*held.last().unwrap(), Duration::ZERO);
+        assert!(held[160..].windows(2).all(|pair| pair[0] - pair[1] <= 20 * MS / SLEW), "{held:?}");
+    }
+
+    /// By how much later than sound pictures leave that come `late` ms later than theirs, after ten seconds, in ms.
+    fn behind(late: u32) -> i64 {
+        let start = Instant::now() + 3600 * 1000 * MS;
+        let mut cadence = Cadence::default();
+        let mut behind = 0;
+        for i in 0..1000_u32 {
+            let pts = MediaTime::from_millis(i64::from(i) * 20);
+            let sound = cadence.sound(start + i * 20 * MS, pts);
+            let picture = cadence.picture(start + (i * 20 + late) * MS, Quality::High, pts);
+            behind = picture.duration_since(start).as_millis() as i64
+                - sound.duration_since(start).as_millis() as i64;
         }
-        assert_eq!(held, Duration::ZERO);
+        behind
+    }
+
+    #[test]
+    fn pictures_and_sound_wait_for_one_another() {
+        let lag = RECEIVER_LAG.as_millis() as i64;
+        for late in [0, 10, 30, 60, 70] {
+            assert_eq!(behind(late), lag, "{late} ms late");
+        }
+        assert_eq!(behind(100), 40, "sound waits for 60 ms and no longer");
+    }
+
+    #[test]
+    fn sound_does_not_wait_for_a_picture_that_is_late_once() {
+        let start = Instant::now() + 3600 * 1000 * MS;
+        let mut cadence = Cadence::default();
+        for i in 0..500_u32 {
+            let (now, pts) = (start + i * 20 * MS, MediaTime::from_millis(i64::from(i) * 20));
+            assert_eq!(cadence.sound(now, pts), now);
+            let late = if i % 30 == 7 { 200 } else { 5 };
+            cadence.picture(now + late * MS, Quality::High, pts);
+        }
     }
 
     proptest! {
@@ -144,7 +233,7 @@ mod tests {
             let (mut cadence, mut last) = (Cadence::default(), now);
             for (step, pts) in packets {
                 now += step * MS;
-                let due = cadence.due(now, MediaTime::from_millis(pts));
+                let due = cadence.sound(now, MediaTime::from_millis(pts));
                 prop_assert!(due >= now && due <= now + SPREAD_LIMIT && due >= last);
                 last = due;
             }
