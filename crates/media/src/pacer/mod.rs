@@ -64,8 +64,10 @@ pub enum Pace {
     Live,
 }
 
-/// The longest picture of a usual file.
-const PICTURE: MediaTime = MediaTime::from_millis(42);
+/// From the last packet that was given to nobody to the same film's beginning: as long as the longest packet of a usual file (46 ms,
+/// HE-AAC), and longer than what a worker takes for a clock's rounding (20 ms). A shorter gap in the sound would stay in the lip
+/// sync for ever.
+const SEAM: MediaTime = MediaTime::from_millis(80);
 
 /// What to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -192,18 +194,19 @@ impl Pacer {
         self.skipped
     }
 
-    /// Somebody can see it from now on: a file that was played to nobody for a moment begins again, when the last picture that a
-    /// decoder has is past. (One that gets earlier ones after it takes B-frames for others from then on: HEVC lost each fourth.)
-    pub fn start_over(&mut self) {
-        let Some(units) = self.rehearsed.take() else { return };
-        let shown = units.iter().filter_map(|unit| match unit {
-            Unit::Packet(packet) if packet.kind == Kind::Video => Some(packet.pts),
-            _ => None,
-        });
-        if let (Some(first), Some(last)) = (shown.clone().min(), shown.max()) {
-            let dts = |unit: &Unit| if let Unit::Packet(packet) = unit { Some(packet.dts) } else { None };
-            let begin = units.iter().filter_map(dts).min().unwrap_or(first);
-            self.not_before = self.clock.offset() + last + PICTURE + begin.since(first);
+    /// Somebody can see it from now on: a file that was played to nobody for a moment begins again, when what a decoder has of
+    /// it is past. (One that gets earlier ones after it takes B-frames for others from then on: HEVC lost each fourth.)
+    /// Gives when that is at the earliest, on the session's clock, the first time that it is called.
+    pub fn start_over(&mut self) -> Option<MediaTime> {
+        let units = self.rehearsed.take()?;
+        let packets = || {
+            units.iter().filter_map(|unit| if let Unit::Packet(packet) = unit { Some(packet) } else { None })
+        };
+        let first = packets().filter(|packet| packet.kind == Kind::Video).map(|packet| packet.pts).min();
+        let (last, begin) =
+            (packets().map(|packet| packet.pts).max(), packets().map(|packet| packet.dts).min());
+        if let (Some(first), Some(last), Some(begin)) = (first, last, begin) {
+            self.not_before = self.clock.offset() + last + SEAM + begin.since(first);
         }
         for unit in units.into_iter().rev() {
             let id = match &unit {
@@ -213,6 +216,7 @@ impl Pacer {
             self.lane(id).push_back_again(unit);
         }
         self.clock.stop();
+        Some(self.not_before)
     }
 
     /// What is to be done at `now`. Call again until it says to wait.

@@ -268,7 +268,12 @@ fn what_was_played_to_nobody_is_played_again_from_the_start() {
     let (again, from) = (rig.now, rig.given.len());
     rig.play_file(&mut file, 19_000);
     assert_eq!(rig.given[from].source, 0);
-    assert!((0..=42).contains(&(rig.given[from].at - again)), "when the last picture was shown");
+    assert!((0..=80).contains(&(rig.given[from].at - again)), "when what a decoder has is past");
+    let sound = |given: &[Given]| {
+        given.iter().filter(|given| !given.video).map(|given| given.dts).collect::<Vec<_>>()
+    };
+    let seam = sound(&rig.given[from..])[0] - sound(&rig.given[..from]).last().unwrap();
+    assert!(seam >= 46 + 20, "sound is {seam} ms apart: a worker would take that for a clock's rounding");
     let sources: Vec<_> =
         rig.given[from..].iter().filter(|given| given.video).map(|given| given.source).collect();
     assert!(sources.iter().enumerate().all(|(n, source)| *source == n as i64 * 40), "none is left out");
@@ -347,5 +352,5 @@ fn pictures_that_begin_again_come_after_those_that_were_rehearsed() {
     assert_eq!((rehearsed.len(), shown.len()), (3, 41));
     assert_eq!(shown.iter().min(), shown.first());
     let gap = shown[0] - rehearsed.iter().max().unwrap();
-    assert!((40..60).contains(&gap), "{rehearsed:?} {shown:?}");
+    assert!((80..100).contains(&gap), "{rehearsed:?} {shown:?}");
 }

@@ -48,6 +48,11 @@ impl Outlet {
         self.mix(|mix, _| mix.begin(source));
     }
 
+    /// What is earlier is not heard.
+    fn start(&self, at: MediaTime) {
+        self.mix(|mix, _| mix.start(at));
+    }
+
     /// A packet that the worker has made; written when it is its turn.
     pub(super) fn worker_made(&self, packet: Encoded) {
         self.mix(|mix, out| mix.worker_made(packet, out));
@@ -82,7 +87,7 @@ impl Outlet {
 struct Mix {
     source: Option<SourceId>,
     untouched: bool,
-    /// When the last packet began.
+    /// When the last packet began. What comes is later.
     last: Option<MediaTime>,
     /// The last packet was the worker's: it may have others under way.
     from_worker: bool,
@@ -97,6 +102,10 @@ impl Mix {
             // Its times may begin before the last ones of the connection before it.
             *self = Self { source: Some(source), ..Self::default() };
         }
+    }
+
+    fn start(&mut self, at: MediaTime) {
+        self.last = self.last.max(Some(at.since(SAME)));
     }
 
     fn worker_made(&mut self, packet: Encoded, out: &mut Vec<Encoded>) {
@@ -162,6 +171,11 @@ impl Lane {
         let limits = Limits { channels, bitrate_bps, dtx };
         let (judge, recent) = (Judge::new(limits), VecDeque::new());
         Self { source, outlet, limits, judge, format: None, recent, way: None }
+    }
+
+    /// What the room hears begins at `at`: what was given before it was given to nobody.
+    pub(super) fn start(&self, at: MediaTime) {
+        self.outlet.start(at);
     }
 
     /// Takes what came, on the session's clock. Gives what is for the worker, and what is news.

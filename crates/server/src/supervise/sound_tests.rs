@@ -61,6 +61,18 @@ fn the_publishers_packets_wait_for_the_workers_last_ones() {
 }
 
 #[test]
+fn what_is_played_to_nobody_is_not_heard_nor_the_silence_after_it() {
+    let mut heard = Heard::new();
+    heard.worker([0, 20]);
+    heard.mix.start(MediaTime::from_millis(135));
+    heard.worker([40, 60, 80, 100, 120, 140, 160]);
+    assert_eq!(heard.take(), [(0, 'w'), (20, 'w'), (140, 'w'), (160, 'w')]);
+    heard.mix.start(MediaTime::ZERO);
+    heard.publisher([140, 160, 180, 200, 220, 240, 260, 280, 300, 320]);
+    assert_eq!(heard.take()[0], (180, 'p'), "it does not go back");
+}
+
+#[test]
 fn a_worker_that_says_nothing_more_is_not_waited_for_long() {
     let mut heard = Heard::new();
     heard.worker([0]);

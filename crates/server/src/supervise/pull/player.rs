@@ -118,7 +118,11 @@ impl Player {
             // It would be dropped.
             Audience::None => return Due::Later,
             Audience::Worker => {}
-            Audience::Room => self.pacer.start_over(),
+            Audience::Room => {
+                if let Some(from) = self.pacer.start_over() {
+                    self.sound.start(from.max(self.ways.time(Instant::now())));
+                }
+            }
         }
         loop {
             let now = Instant::now();
