@@ -259,8 +259,8 @@ fn audio_chain(audio: Audio) -> Vec<Element> {
             .set("skip-to-first", "true", "sound starts when it starts: no silence before it")
             .set(
                 "tolerance",
-                40_000_000,
-                "ns: RTMP counts in whole milliseconds, and receivers take packets that are not exactly 20 ms apart for lost ones",
+                20_000_000,
+                "ns: RTMP counts in whole milliseconds, and receivers take packets that are not exactly 20 ms apart for lost ones; a shorter gap stays in the lip sync",
             ),
         Element::new("opusenc")
             .set("bitrate", bitrate_bps, "as the ingress says, bit/s")
