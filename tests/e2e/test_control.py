@@ -21,7 +21,7 @@ def live(stack, room, push):
 def assert_ended_once(cast):
     cast.stack.webhooks.wait(cast.id, "ingress_ended", ENDED_S)
     assert [hook.event for hook in cast.stack.webhooks.of(cast.id)] == ["ingress_started", "ingress_ended"]
-    assert cast.participant() is None
+    cast.wait_left()
 
 
 def test_update_ends_the_session_and_the_next_one_has_the_new_settings(live, push):

@@ -31,7 +31,6 @@ def test_software_is_found_and_what_is_missing_has_a_reason():
 def test_a_server_uses_the_encoder_that_it_was_told(stack, room, join, push, another):
     server = another("openh264", encoders=["openh264"])
     server.process.wait_for_log("encoders tried .*openh264", 1)
-    server.wait_available(20)
     cast = broadcast.make(stack, room, server=server)
     push(cast.url).wait_started()
     join(stack, room).wait_frame(20, w=1280)

@@ -26,7 +26,7 @@ def test_ten_sessions_leave_nothing_behind(own_stack, room, push):
     wait.until(settled, SETTLED_S, lambda: f"{describe(server)}; before: {workers} workers, {descriptors} descriptors")
     assert proc.threads(server.process.pid) <= threads + 2, "the blocking threads of the runtime come and go"
     assert server.metric("livekit_ingress_requests", type="rtmp") == 0
-    assert cast.participant() is None
+    cast.wait_left()
     assert proc.zombies(server.process.pid) == []
 
 

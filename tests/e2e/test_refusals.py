@@ -56,7 +56,7 @@ def full_server(another):
 
 def test_full_server(stack, room, full_server, push):
     full_server.process.wait_for_log("WARN.*cpu_cost", 5)
-    cast = broadcast.make(stack, room, server=full_server)
+    cast = broadcast.create(stack, room, full_server)
     refuse(full_server, push, cast.url, "full", "server capacity exceeded")
     assert_error(cast, "server capacity exceeded")
 

@@ -25,7 +25,7 @@ def test_sigterm_drains(own_stack, room, join, push):
     server.process.send(signal.SIGTERM)
     ready = f"http://127.0.0.1:{server.health_port}/readyz"
     wait.until(lambda: http_status(ready) == 503, 1, "not ready any more")
-    late = broadcast.make(stack, f"{room}-late", server=server)
+    late = broadcast.create(stack, f"{room}-late", server)
     if ports.accepts(server.rtmp_port):
         assert "shutting down" in push(late.url).refusal()["description"]
     viewer.wait_frame(10, viewer.mark(), count=60)
@@ -58,7 +58,7 @@ def assert_ends_now(stack, room, push, signals):
     assert server.process.exit_code(NOW_S) == 0
     assert stack.api.state(cast.id).ended_at > 0
     stack.webhooks.wait(cast.id, "ingress_ended", 5)
-    assert cast.participant() is None
+    cast.wait_left()
     wait.until(lambda: not any(proc.running(pid) for pid in workers), 5, "no worker is left")
 
 

@@ -11,7 +11,6 @@ from harness.stack import NEVER_FULL
 from harness.whip_http import Resource
 
 PICTURE_S = 20
-AVAILABLE_S = 20
 ABUSED_S = 60
 # faults.md: the 99th percentile of the time between two pictures of a session beside it.
 GAP_S = 0.1
@@ -46,9 +45,7 @@ class Memory:
 @pytest.fixture
 def server(another):
     """Of its own: what it remembers of this address would hold off the other tests."""
-    made = another("sluicegate-abused", cpu_cost=NEVER_FULL)
-    made.wait_available(AVAILABLE_S)
-    return made
+    return another("sluicegate-abused", cpu_cost=NEVER_FULL)
 
 
 @pytest.fixture

@@ -129,7 +129,7 @@ def test_a_publisher_that_vanishes_is_noticed(stack, room, publish, kind):
     began = time.monotonic()
     stack.api.wait_for_state(cast.id, lambda s: s.ended_at > 0, VANISHED_S, "the end of the session")
     print(f"{kind} is gone after {time.monotonic() - began:.1f} s")
-    wait.until(lambda: cast.participant() is None, 2, "the participant left")
+    cast.wait_left()
 
 
 @pytest.mark.parametrize("transcode", [False, True])

@@ -3,7 +3,7 @@
 import subprocess
 
 import pytest
-from harness import broadcast, ports, wait
+from harness import broadcast, ports
 
 PICTURE_S = 20
 FREEZE_S = 1
@@ -36,7 +36,7 @@ def test_another_server_passes_on_the_restart_and_the_end(stack, room, join, pub
     assert any("PATCH 204" in text for text in log) and any("PATCH 200" in text for text in log)
     client.stop()
     assert not cast.wait_ended(ENDED_S).error
-    assert cast.participant() is None
+    cast.wait_left()
 
 
 def test_a_browser_publishes_over_https(stack, room, join, publish, another, certificate, chromium):
@@ -49,5 +49,6 @@ def test_a_browser_publishes_over_https(stack, room, join, publish, another, cer
     client.wait_started()
     join(stack, room).wait_moving(PICTURE_S)
     client.stop()
-    wait.until(lambda: cast.participant() is None, ENDED_S, "the end of the session")
+    cast.wait_ended(ENDED_S)
+    cast.wait_left()
     trusting.close()

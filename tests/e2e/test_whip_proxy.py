@@ -45,7 +45,7 @@ def udp_ports(answer: str) -> set[str]:
 def wait_over(cast) -> None:
     state = cast.wait_ended(ENDED_S)
     assert not state.error and state.ended_at
-    wait.until(lambda: cast.participant() is None, ENDED_S, "the participant leaves")
+    cast.wait_left()
     cast.stack.webhooks.wait(cast.id, "ingress_ended", ENDED_S)
     cast.server.wait_idle(ENDED_S)
 
@@ -166,7 +166,7 @@ def test_the_api_ends_the_session(stack, publish, cast, how):
         return
     stack.api.delete(cast.id)
     stack.webhooks.wait(cast.id, "ingress_ended", ENDED_S)
-    wait.until(lambda: cast.participant() is None, ENDED_S, "the participant leaves")
+    cast.wait_left()
 
 
 def test_a_second_publisher_takes_over(stack, join, publish, cast):

@@ -10,6 +10,8 @@ from harness.stack import Sluicegate, Stack
 
 # From the encoder's connection to PUBLISHING: join, worker start and the first keyframe, on a busy machine.
 LIVE_S = 20
+# From the end of a session: the participant has left before the last state is told.
+LEFT_S = 2
 # Sessions that just ended have given back their CPU by then.
 ROOM_S = 20
 
@@ -44,6 +46,10 @@ class Broadcast:
         self.server.wait_available(ROOM_S)
         return state
 
+    def wait_left(self) -> None:
+        """Until the room's list, which livekit-server writes on its own time, has it no more."""
+        wait.until(lambda: self.participant() is None, LEFT_S, lambda: f"it leaves: {self.participant()}")
+
     def participant(self):
         return self.stack.api.participant(self.room, self.identity)
 
@@ -58,10 +64,17 @@ class Broadcast:
 
 
 def make(stack: Stack, room: str, server: Sluicegate | None = None, **fields) -> Broadcast:
-    """Creates the ingress, on the stack's server once that has room for it; `fields` as of `Api.create`."""
-    if server is None:
-        stack.sluicegate.wait_available(ROOM_S)
-    return Broadcast(stack, server or stack.sluicegate, room, stack.api.create(room, **fields))
+    """Creates the ingress once its server, which is the stack's, has room for it; `fields` as of `Api.create`.
+
+    One that has just started may count as full: it has tried its encoders."""
+    server = server or stack.sluicegate
+    server.wait_available(ROOM_S)
+    return create(stack, room, server, **fields)
+
+
+def create(stack: Stack, room: str, server: Sluicegate, **fields) -> Broadcast:
+    """The same for a server that is not to take it."""
+    return Broadcast(stack, server, room, stack.api.create(room, **fields))
 
 
 def make_whip(stack: Stack, room: str, transcode: bool = False, **fields) -> Broadcast:
