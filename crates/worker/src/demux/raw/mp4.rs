@@ -53,7 +53,7 @@ impl Reader {
                     if &kind == b"moof" {
                         return Some(firsts(&self.tracks, whole));
                     }
-                    let rate = find(whole, b"mvhd").and_then(rate).unwrap_or(0);
+                    let rate = find(whole, b"mvhd").and_then(after_times).unwrap_or(0);
                     let traks = boxes(whole).filter(|(kind, _)| kind == b"trak");
                     self.tracks = traks.map(|(_, body)| track(body, rate)).collect();
                 }
@@ -105,19 +105,18 @@ fn is_long(bytes: &[u8]) -> bool {
     bytes.first() == Some(&1)
 }
 
-/// The ticks a second of a movie header or a media header.
-fn rate(header: &[u8]) -> Option<u32> {
+/// What follows a header's two times: the ticks a second of a movie or a medium, the number of a track.
+fn after_times(header: &[u8]) -> Option<u32> {
     number(header, if is_long(header) { 20 } else { 12 })
 }
 
 /// `movie`: the ticks a second in which a movie counts.
 fn track(body: &[u8], movie: u32) -> Track {
     let read = || {
-        let header = find(body, b"tkhd")?;
         let media = find(body, b"mdia")?;
         Some(Track {
-            id: number(header, if is_long(header) { 20 } else { 12 })?,
-            rate: rate(find(media, b"mdhd")?)?,
+            id: after_times(find(body, b"tkhd")?)?,
+            rate: after_times(find(media, b"mdhd")?)?,
             video: find(media, b"hdlr")?.get(8..12)? == b"vide",
             edit: find(body, b"edts")
                 .and_then(|edits| find(edits, b"elst"))
