@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 from conftest import IDLE_S, remember_logs
-from harness import broadcast, hls, reference, urls
+from harness import hls, reference, urls
 from harness.formats import FORMATS, FRAMES, SECONDS, SOUNDS
 from harness.stack import NEVER_FULL, Stack
 from harness.subscriber import Subscriber
@@ -71,10 +71,7 @@ def play(stack, room, join):
     def start(name: str, url: str, source: str = "") -> Play:
         own = f"{room}-{next(numbers)}"
         viewer = join(stack, own)
-        stack.sluicegate.wait_available(broadcast.ROOM_S)
-        return Play(
-            name, source or url, stack.api.create(own, kind="URL", url=url, preset=ONE_LAYER).ingress_id, viewer
-        )
+        return Play(name, source or url, urls.pull(stack, own, url, preset=ONE_LAYER).id, viewer)
 
     return start
 

@@ -29,7 +29,7 @@ def flashes(url: str) -> list[float]:
     """When a flash begins, in seconds on the file's clock; not one that is there from the beginning."""
     width, height = SIZE
     gray = f"showinfo,scale={width}:{height},format=gray"
-    shown = decoded(url, "-map", "0:v:0", "-fps_mode", "passthrough", "-vf", gray)
+    shown = decoded(url, "rawvideo", "-map", "0:v:0", "-fps_mode", "passthrough", "-vf", gray)
     times = [float(found) for found in PTS.findall(shown.stderr)]
     pictures = np.frombuffer(shown.stdout, np.uint8).reshape(-1, height, width)
     lit = [clip.flashes(picture) for picture in pictures]
@@ -39,7 +39,7 @@ def flashes(url: str) -> list[float]:
 def beeps(url: str) -> list[float]:
     """When a beep begins, in seconds on the file's clock."""
     mono = f"ashowinfo,aformat=sample_fmts=flt:sample_rates={RATE}:channel_layouts=mono"
-    heard = decoded(url, "-map", "0:a:0", "-af", mono)
+    heard = decoded(url, "f32le", "-map", "0:a:0", "-af", mono)
     start = float(PTS.search(heard.stderr)[1])
     samples = np.frombuffer(heard.stdout, np.float32)
     samples = samples[: len(samples) // STEP * STEP].reshape(-1, STEP)
@@ -48,8 +48,7 @@ def beeps(url: str) -> list[float]:
     return [start + step * STEP / RATE for step in onsets]
 
 
-def decoded(url: str, *options: str) -> subprocess.CompletedProcess[bytes]:
+def decoded(url: str, kind: str, *options: str) -> subprocess.CompletedProcess[bytes]:
     """The samples as the process's output, and what its filters show as its errors."""
-    kind = "rawvideo" if "0:v:0" in options else "f32le"
     argv = ["ffmpeg", "-hide_banner", "-nostdin", "-copyts", "-i", url, *options, "-f", kind, "-"]
     return subprocess.run(argv, check=True, capture_output=True, stdin=subprocess.DEVNULL)

@@ -178,8 +178,7 @@ def free_port() -> int:
 
 def pull(stack: Stack, room: str, url: str, server: Sluicegate | None = None, **fields) -> Broadcast:
     """Creates a URL ingress, which begins at once, when the stack's server has room; `fields` as of `Api.create`."""
-    (server or stack.sluicegate).wait_available(broadcast.ROOM_S)
-    return Broadcast(stack, server or stack.sluicegate, room, stack.api.create(room, kind="URL", url=url, **fields))
+    return broadcast.make(stack, room, server, kind="URL", url=url, **fields)
 
 
 def wait_failed(cast: Broadcast, within: float) -> str:
